@@ -1,0 +1,1 @@
+"""Generators: learn a joint distribution, draw new subjects from it."""

@@ -1,0 +1,484 @@
+"""The one interface of every generator.
+
+`fit` and `sample` stand here once: they check, keep direct identifiers away from the method, take out what
+constraints determine and put it back, and hand the rest to the method's `_fit` and `_sample`. A method sees the
+"core": the same tables without direct identifiers and derived columns, with subject, key and link columns as plain
+row numbers (Int64). It returns core tables, with subjects numbered from `first`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ehrsatz import __version__
+from ehrsatz.dataset import Dataset, bound, subject_key
+from ehrsatz.errors import (
+    DataError,
+    InfeasibleError,
+    ModelError,
+    NotFittedError,
+    OutputError,
+    UnsupportedError,
+    nearest,
+)
+from ehrsatz.privacy.identifiers import IdentifierPlan
+from ehrsatz.provenance import Provenance, Step
+from ehrsatz.rules.constraints import ConstraintPlan
+from ehrsatz.schema import Schema
+
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+MODEL_FORMAT = 1
+MIN_SUBJECTS = 5  # levels held by fewer subjects are named in no model file
+
+
+@dataclass(frozen=True)
+class Given:
+    """Conditions on the parent table, one entry per column.
+
+    exact: one value per sampled row, null where the row is free; band: closed bounds; among: allowed values.
+    """
+
+    exact: Mapping[str, pl.Series] = field(default_factory=dict)
+    band: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    among: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the conditioned columns."""
+        return (*self.exact, *self.band, *self.among)
+
+
+class Generator(ABC):
+    """Learn a joint distribution from a dataset and draw new subjects from it.
+
+    A subclass gives the class attributes below, keyword-only parameters stored unchanged under their own names, and
+    `_fit`, `_sample`, `_state`, `_restore`. What it learns ends in `_`.
+    """
+
+    name: ClassVar[str]
+    handles: ClassVar[frozenset[str]]
+    conditions: ClassVar[bool] = False
+    private: ClassVar[bool] = False
+    reference: ClassVar[str]
+
+    schema_: Schema
+    seed_: int
+    n_subjects_: int
+    identifiers_: IdentifierPlan
+    constraints_: ConstraintPlan
+    levels_: dict[str, list[str]]
+
+    # ------------------------------------------------------------------ for the caller
+    def fit(self, dataset: Dataset, *, seed: int, progress: Progress | None = None) -> Self:
+        """Learn from every subject of a dataset, which is not changed.
+
+        Parameters
+        ----------
+        dataset
+            Rows to learn from; columns of disclosure "direct" and free text are kept away from the method.
+        seed
+            Decides every draw of the learning.
+        progress
+            Called as progress(what, done, total) while the work goes on.
+
+        Raises
+        ------
+        UnsupportedError
+            When the method cannot handle tables of this structure.
+        DataError
+            When there is nothing to learn from.
+        """
+        self._check_structure(dataset)
+        self.schema_ = dataset.schema
+        self.seed_ = int(seed)
+        self.n_subjects_ = dataset.n_subjects
+        self.identifiers_ = IdentifierPlan.learn(dataset)
+        core = self.identifiers_.detach(dataset)
+        self.constraints_ = ConstraintPlan.learn(core)
+        core = self.constraints_.reduce(core)
+        self.levels_ = _public_levels(core)
+        self._fit(core, seed=self.seed_, progress=progress or _silent)
+        return self
+
+    def sample(
+        self, n: int, *, seed: int, given: Mapping[str, Any] | pl.DataFrame | None = None, first: int = 0
+    ) -> Dataset:
+        """Draw exactly n new subjects, numbered from `first`.
+
+        Subject i depends on the seed and on i alone, so one call for 1,000 and ten calls for 100 give the same rows.
+
+        Parameters
+        ----------
+        n
+            Number of subjects, 0 or more.
+        seed
+            Decides every draw.
+        given
+            Conditions on columns of the parent table: a mapping column -> value, {"min": a, "max": b}, {"any": [...]},
+            or {"share": {value: p}}; or a frame of n rows, null where a cell is free. Every row honours them.
+        first
+            Number of the first subject.
+
+        Raises
+        ------
+        NotFittedError, UnsupportedError, InfeasibleError
+            Before anything is drawn: not fitted, conditions unknown to the method, conditions that cannot be met.
+        """
+        if not hasattr(self, "schema_"):
+            raise NotFittedError(
+                f"Expected a fitted '{self.name}'.", "fit has not run.", "Call fit(dataset, seed=...) first."
+            )
+        if n < 0 or first < 0:
+            raise InfeasibleError(
+                "Expected n and first of 0 or more.", "A negative number was given.", "Ask for 0 or more."
+            )
+        conditions = self._resolve(given, n, first)
+        core = self._sample(n, seed=int(seed), given=conditions, first=first)
+        tables = self.constraints_.restore(
+            core, seed=int(seed), first=first, fixed=conditions.columns if conditions else ()
+        )
+        tables = self.identifiers_.attach(tables, seed=int(seed), first=first)
+        ordered = {table.name: tables[table.name].select(table.names) for table in self.schema_.tables}
+        step = Step(
+            "sample",
+            self.name,
+            __version__,
+            {"n": n, "first": first, **self.parameters()},
+            int(seed),
+            self.schema_.fingerprint,
+        )
+        return Dataset(self.schema_, ordered, Provenance("generated", (step,)))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted generator as `generator.json` and `weights.npz` into a new or empty folder."""
+        if not hasattr(self, "schema_"):
+            raise NotFittedError(
+                f"Expected a fitted '{self.name}'.", "fit has not run.", "Call fit(dataset, seed=...) first."
+            )
+        target = Path(folder)
+        if target.exists() and any(target.iterdir()):
+            raise OutputError(
+                "Expected a new or empty folder for the model.", "The folder is not empty.", "Name another one."
+            )
+        facts, arrays = self._state()
+        weights = _pack(arrays)
+        head = {
+            "format": MODEL_FORMAT,
+            "ehrsatz": __version__,
+            "name": self.name,
+            "parameters": self.parameters(),
+            "seed": self.seed_,
+            "n_subjects": self.n_subjects_,
+            "schema": self.schema_.to_dict(reasons=False),
+            "fingerprint": self.schema_.fingerprint,
+            "identifiers": self.identifiers_.to_dict(),
+            "constraints": self.constraints_.to_dict(),
+            "levels": self.levels_,
+            "facts": facts,
+            "weights_sha256": sha256(weights).hexdigest(),
+        }
+        head["sha256"] = _digest(head)
+        target.mkdir(parents=True, exist_ok=True)
+        partial = target / "weights.npz.part"
+        partial.write_bytes(weights)
+        partial.rename(target / "weights.npz")
+        partial = target / "generator.json.part"
+        partial.write_text(json.dumps(head, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        partial.rename(target / "generator.json")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a saved generator after checking name, version and hashes.
+
+        Raises
+        ------
+        ModelError
+            When a file is absent, altered, of another method or of a newer version.
+        """
+        head = read_head(folder)
+        if head["name"] != cls.name:
+            raise ModelError(
+                f"Expected a model of '{cls.name}'.",
+                "The folder holds another method.",
+                "Load it with ehrsatz sample --model.",
+            )
+        weights = (Path(folder) / "weights.npz").read_bytes()
+        if sha256(weights).hexdigest() != head["weights_sha256"]:
+            raise ModelError(
+                "Expected weights.npz as it was saved.",
+                "Its hash differs from generator.json.",
+                "Fit again, or restore the folder.",
+            )
+        self = cls(**head["parameters"])
+        self.schema_ = Schema.from_dict(head["schema"])
+        self.seed_ = head["seed"]
+        self.n_subjects_ = head["n_subjects"]
+        self.identifiers_ = IdentifierPlan.from_dict(head["identifiers"])
+        self.constraints_ = ConstraintPlan.from_dict(head["constraints"])
+        self.levels_ = head["levels"]
+        with np.load(io.BytesIO(weights), allow_pickle=False) as arrays:
+            self._restore(head["facts"], dict(arrays))
+        return self
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the constructor's parameters as they were given."""
+        return {
+            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        }
+
+    # ------------------------------------------------------------------ for the method
+    @abstractmethod
+    def _fit(self, core: Dataset, *, seed: int, progress: Progress) -> None: ...
+
+    @abstractmethod
+    def _sample(self, n: int, *, seed: int, given: Given | None, first: int) -> dict[str, pl.DataFrame]: ...
+
+    @abstractmethod
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]: ...
+
+    @abstractmethod
+    def _restore(self, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None: ...
+
+    # ------------------------------------------------------------------ checks, once for all methods
+    def _check_structure(self, dataset: Dataset) -> None:
+        schema = dataset.schema
+        needs = {"static"}
+        if len(schema.tables) > 1:
+            needs.add("links")
+        key = subject_key(schema, schema.parent)
+        if len(schema.tables) == 1 and key is not None and dataset.n_subjects < dataset.table.height:
+            needs.add("links")  # many rows per subject: visits of an implied patient
+        lacking = needs - self.handles
+        if lacking:
+            raise UnsupportedError(
+                f"The generator '{self.name}' takes one table with one row per subject.",
+                "The data hold linked tables, or several rows per subject.",
+                "Use the generator 'trees', or leave out --subject to treat each row as its own subject.",
+            )
+        if dataset.n_subjects < 1:
+            raise DataError(
+                "Expected at least 1 subject to learn from.", "The parent table has no row.", "Give a table with rows."
+            )
+
+    def _resolve(self, given: Mapping[str, Any] | pl.DataFrame | None, n: int, first: int) -> Given | None:
+        if given is None or (isinstance(given, Mapping) and not given):
+            return None
+        if not self.conditions:
+            raise UnsupportedError(
+                f"The generator '{self.name}' does not honour conditions.",
+                "given was asked for.",
+                "Use 'trees', 'bayesnet' or 'independent'.",
+            )
+        table = self.schema_.parent
+        exact: dict[str, pl.Series] = {}
+        band: dict[str, tuple[Any, Any]] = {}
+        among: dict[str, tuple[Any, ...]] = {}
+        if isinstance(given, pl.DataFrame):
+            if given.height != n:
+                raise InfeasibleError(
+                    f"Expected given with {n:,} rows, one per subject.",
+                    f"It has {given.height:,}.",
+                    "Pass one row per subject.",
+                )
+            exact = {name: given[name] for name in given.columns}
+        else:
+            for name, wish in given.items():
+                if not isinstance(wish, Mapping):
+                    exact[name] = pl.Series(name, [wish] * n)
+                elif set(wish) <= {"min", "max"} and wish:
+                    band[name] = (wish.get("min"), wish.get("max"))
+                elif set(wish) == {"any"}:
+                    among[name] = tuple(wish["any"])
+                elif set(wish) == {"share"}:
+                    exact[name] = _shares(name, wish["share"], n, first)
+                else:
+                    raise InfeasibleError(
+                        f"Expected given for '{name}' as a value, min and max, any, or share.",
+                        "Other keys were found.",
+                        "See ehrsatz sample --help.",
+                    )
+        for name in (*exact, *band, *among):
+            if name not in table.names:
+                raise InfeasibleError(
+                    f"Expected given to name columns of table '{table.name}'.",
+                    f"'{name}' is none of them.{nearest(name, table.names)}",
+                    "Check the spelling.",
+                )
+            if name in self.identifiers_.columns(table.name) or name in self.constraints_.derived(table.name):
+                raise UnsupportedError(
+                    "Expected conditions on columns that the generator draws.",
+                    f"'{name}' is an identifier, or follows from other columns by a constraint.",
+                    "Condition on the columns that it follows from.",
+                )
+        conditions = Given({name: self._typed(name, cells) for name, cells in exact.items()}, band, among)
+        self._check_feasible(conditions)
+        return conditions
+
+    def _typed(self, name: str, cells: pl.Series) -> pl.Series:
+        from ehrsatz.schema import dtype_of
+
+        column = self.schema_.parent[name]
+        wanted = dtype_of(column.kind)
+        if column.kind in {"date", "datetime"} and cells.dtype == pl.String:
+            typed = cells.str.to_datetime(strict=False).cast(wanted)
+        else:
+            typed = cells.cast(wanted, strict=False)
+        if typed.null_count() > cells.null_count():
+            raise InfeasibleError(
+                f"Expected given values of kind {column.kind} for '{name}'.",
+                "Some cannot be read as that.",
+                "Correct them.",
+            )
+        return typed
+
+    def _check_feasible(self, given: Given) -> None:
+        table = self.schema_.parent
+        for name in given.columns:
+            column = table[name]
+            values = (
+                list(given.exact[name].drop_nulls().unique())
+                if name in given.exact
+                else list(given.among.get(name, ()))
+            )
+            low, high = given.band.get(name, (None, None))
+            if column.is_numeric:
+                least, most = bound(column, "minimum"), bound(column, "maximum")
+                seen = [
+                    value
+                    for value in (*values, *((low,) if low is not None else ()))
+                    if most is not None and value > most
+                ]
+                seen += [
+                    value
+                    for value in (*values, *((high,) if high is not None else ()))
+                    if least is not None and value < least
+                ]
+                empty = low is not None and high is not None and low > high
+                if seen or empty:
+                    raise InfeasibleError(
+                        f"Expected given for '{name}' inside the schema's bounds.",
+                        "The condition leaves no value.",
+                        f"Use bounds between {least} and {most}.",
+                    )
+            elif name in self.levels_:
+                unknown = [value for value in values if str(value) not in self.levels_[name]]
+                if unknown:
+                    raise InfeasibleError(
+                        f"Expected given for '{name}' among the {len(self.levels_[name])} levels held by at least {MIN_SUBJECTS} training subjects.",
+                        f"{len(unknown)} of the values asked for is not among them.{nearest(str(unknown[0]), self.levels_[name])}",
+                        "Ask for a level that the training data hold, or bring more of its rows.",
+                    )
+
+
+def read_head(folder: str | Path) -> dict[str, Any]:
+    """Read and check `generator.json` of a saved model, without its arrays.
+
+    Raises
+    ------
+    ModelError
+        When a file is absent, altered or written by a newer version.
+    """
+    path = Path(folder) / "generator.json"
+    try:
+        head = json.loads(path.read_text(encoding="utf-8"))
+        has_weights = (Path(folder) / "weights.npz").is_file()
+    except FileNotFoundError:
+        raise ModelError(
+            "Expected a model folder with generator.json and weights.npz.",
+            "generator.json is absent.",
+            "Name the folder that fit wrote.",
+        ) from None
+    except (OSError, ValueError):
+        raise ModelError(
+            "Expected generator.json as it was saved.", "It cannot be read.", "Fit again, or restore the folder."
+        ) from None
+    if not has_weights:
+        raise ModelError(
+            "Expected a model folder with generator.json and weights.npz.",
+            "weights.npz is absent.",
+            "Fit again, or restore the folder.",
+        )
+    if not isinstance(head, dict) or head.get("format", 0) > MODEL_FORMAT:
+        raise ModelError(
+            f"Expected a model of format {MODEL_FORMAT} or older.",
+            "It was written by a newer ehrsatz.",
+            "Upgrade with: pip install -U ehrsatz",
+        )
+    claimed = head.pop("sha256", None)
+    if claimed != _digest(head):
+        raise ModelError(
+            "Expected generator.json as it was saved.",
+            "Its content differs from its own hash.",
+            "Fit again, or restore the folder.",
+        )
+    return head
+
+
+def load_any(folder: str | Path) -> Generator:
+    """Load a saved generator of whatever method the folder holds."""
+    from ehrsatz import registry
+
+    return registry.find("generators", read_head(folder)["name"]).load(folder)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    return None
+
+
+def _digest(head: dict[str, Any]) -> str:
+    return sha256(json.dumps(head, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """Write arrays as npz with fixed order and time stamps, so that equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue(), zipfile.ZIP_DEFLATED
+            )
+    return buffer.getvalue()
+
+
+def _public_levels(core: Dataset) -> dict[str, list[str]]:
+    """Levels of the parent table's categories that at least MIN_SUBJECTS subjects hold."""
+    table = core.schema.parent
+    key = subject_key(core.schema, table)
+    levels: dict[str, list[str]] = {}
+    for column in table.columns:
+        if column.kind not in {"category", "code"}:
+            continue
+        cells = core.table.select(column.name, key or pl.int_range(pl.len()).alias("_row")).drop_nulls(column.name)
+        held = cells.group_by(column.name).agg(pl.col(key or "_row").n_unique().alias("n"))
+        floor = min(MIN_SUBJECTS, core.n_subjects)
+        levels[column.name] = sorted(held.filter(pl.col("n") >= floor)[column.name].to_list())
+    return levels
+
+
+def _shares(name: str, shares: Mapping[Any, float], n: int, first: int) -> pl.Series:
+    """Give row i its level by the golden-ratio sequence: every window of rows has the asked shares up to rounding."""
+    weights = np.array(list(shares.values()), dtype=float)
+    if len(weights) == 0 or (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
+        raise InfeasibleError(
+            f"Expected shares for '{name}' that are 0 or more and sum to 1.", "They do not.", "Correct the shares."
+        )
+    golden = (np.sqrt(5) - 1) / 2
+    position = np.mod((np.arange(first, first + n) + 0.5) * golden, 1.0)
+    index = np.minimum(np.searchsorted(np.cumsum(weights), position, side="right"), len(weights) - 1)
+    keys = list(shares)
+    return pl.Series(name, [keys[i] for i in index])

@@ -1,0 +1,63 @@
+"""Names of variants -> classes, without importing any of them.
+
+Each room's variants stand here as "module:Class"; outside packages add theirs under the entry-point groups
+`ehrsatz.generators`, `ehrsatz.metrics`, `ehrsatz.rules`, `ehrsatz.exporters`, `ehrsatz.sources`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from ehrsatz.errors import UnknownNameError, nearest
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "generators": {
+        "trees": "ehrsatz.generators.trees:Trees",
+        "independent": "ehrsatz.generators.independent:Independent",
+        "copula": "ehrsatz.generators.copula:Copula",
+        "bayesnet": "ehrsatz.generators.bayesnet:BayesNet",
+        "auto": "ehrsatz.generators.auto:Auto",
+    },
+    "metrics": {},
+    "rules": {},
+    "exporters": {
+        "csv": "ehrsatz.exporters.csv:CsvExporter",
+        "parquet": "ehrsatz.exporters.parquet:ParquetExporter",
+    },
+    "sources": {
+        "csv": "ehrsatz.sources.csv:CsvSource",
+        "parquet": "ehrsatz.sources.parquet:ParquetSource",
+        "sql": "ehrsatz.sources.sql:SqlSource",
+        "frame": "ehrsatz.sources.frame:FrameSource",
+    },
+}
+
+
+def names(room: str) -> tuple[str, ...]:
+    """Return the names of a room's variants, built-in first, importing none of them."""
+    outside = [point.name for point in entry_points(group=f"ehrsatz.{room}")]
+    return (*BUILT_IN[room], *sorted(set(outside) - set(BUILT_IN[room])))
+
+
+def find(room: str, name: str) -> Any:
+    """Import and return the class of a variant.
+
+    Raises
+    ------
+    UnknownNameError
+        When no variant of that name is registered; the nearest name is offered.
+    """
+    if name in BUILT_IN[room]:
+        module, _, attribute = BUILT_IN[room][name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    for point in entry_points(group=f"ehrsatz.{room}"):
+        if point.name == name:
+            return point.load()
+    known = names(room)
+    raise UnknownNameError(
+        f"Expected one of the {room}: {', '.join(known)}.",
+        f"'{name}' is none of them.{nearest(name, known)}",
+        f"List them with: ehrsatz doctor --list {room}",
+    )

@@ -1,0 +1,61 @@
+"""One seed, many independent named streams.
+
+A stream is a Philox counter-based generator whose key is a hash of the seed and of the names of who draws, so that a
+new part, another order or more workers never change anybody else's draws. `uniforms` addresses draws by row: row i
+gets the same numbers whether it is drawn alone, in a shard or in the whole.
+
+References
+----------
+Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011, doi:10.1145/2063384.2063405.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _key(seed: int, names: tuple[str | int, ...]) -> NDArray[np.uint64]:
+    text = "\x1f".join([str(int(seed)), *(f"{type(name).__name__}:{name}" for name in names)])
+    return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype="<u8").astype(np.uint64)
+
+
+def stream(seed: int, *names: str | int) -> np.random.Generator:
+    """Return the independent stream of these names under this seed.
+
+    Parameters
+    ----------
+    seed
+        Any integer.
+    names
+        Who draws, for instance ``"trees", "fit", column``; an int and its text are different names.
+
+    Examples
+    --------
+    >>> stream(7, "split").integers(100) == stream(7, "split").integers(100)
+    True
+    """
+    return np.random.Generator(np.random.Philox(key=_key(seed, names)))
+
+
+def uniforms(seed: int, *names: str | int, n: int, width: int, first: int = 0) -> NDArray[np.float64]:
+    """Return `width` uniform numbers in [0, 1) for each of the rows first .. first + n - 1.
+
+    Row i is the same whatever `first` and `n` are.
+
+    Returns
+    -------
+    Array of shape (n, width).
+
+    Examples
+    --------
+    >>> whole = uniforms(7, "demo", n=10, width=3)
+    >>> bool((whole[4:6] == uniforms(7, "demo", n=2, width=3, first=4)).all())
+    True
+    """
+    padded = max(4, -(-width // 4) * 4)  # Philox makes four 64-bit words per counter step
+    bits = np.random.Philox(key=_key(seed, names))
+    bits.advance(first * padded // 4)
+    return np.random.Generator(bits).random((n, padded))[:, :width]
