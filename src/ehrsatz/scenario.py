@@ -1,0 +1,313 @@
+"""A run described as data: what to read, how to fabricate, what to judge by, where to write.
+
+A scenario is YAML, read into frozen models. An unknown key is an error with the nearest match; `null` means "default",
+`0` and `""` mean themselves. `Scenario.json_schema()` describes the file to an editor. Error messages name keys and
+what is expected, never the value found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ehrsatz.errors import ScenarioError, nearest
+
+BUNDLED = ("heart_disease_uci",)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_means_default(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, Mapping) else data
+
+
+class SourcePart(_Part):
+    """What to read: exactly one of path, url, bundled (the bundled public table where none is named)."""
+
+    path: str | None = Field(default=None, description="CSV or Parquet file, or a folder of them.")
+    url: str | None = Field(
+        default=None, description="Database as a SQLAlchemy URL; a password is better left to the driver."
+    )
+    bundled: str | None = Field(default=None, description=f"A table that ships with ehrsatz: {', '.join(BUNDLED)}.")
+    name: str | None = Field(default=None, description="Name of the dataset; the file's name where none is given.")
+    subject: str | None = Field(
+        default=None, description="Column that says whose row it is; without one, each row is its own."
+    )
+    target: str | None = Field(
+        default=None, description="Column that a prediction model would learn; judged by utility."
+    )
+    tables: tuple[str, ...] = Field(default=(), description="Tables of a database to read; all where none is named.")
+    schema_file: str | None = Field(
+        default=None, alias="schema", description="A schema.yaml that wins over what is inferred."
+    )
+    sample_subjects: int | None = Field(default=None, ge=2, description="Read that many subjects, drawn by the seed.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(place is not None for place in (self.path, self.url, self.bundled)) > 1:
+            raise ValueError("expected only one of path, url and bundled")
+        if self.bundled is not None and self.bundled not in BUNDLED:
+            raise ValueError(f"expected bundled to be one of: {', '.join(BUNDLED)}")
+        return self
+
+
+class GeneratorPart(_Part):
+    """Which method fabricates, with its parameters."""
+
+    name: str = Field(
+        default="trees", description="A registered generator; list them with: ehrsatz doctor --list generators"
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Keyword parameters of that generator.")
+
+
+class EvaluationPart(_Part):
+    """What is measured. Switched off, nothing counts as passed and the release is held."""
+
+    enabled: bool = Field(default=True, description="Measure the synthetic data before the gate.")
+    metrics: tuple[str, ...] = Field(default=(), description="Names of metrics; all where none is named.")
+
+
+class OutputPart(_Part):
+    """Where and in which formats to write."""
+
+    folder: str = Field(default="release", description="A new or empty folder.")
+    formats: tuple[str, ...] = Field(default=("csv",), min_length=1, description="csv, parquet.")
+    keep_denied: bool = Field(default=False, description="Keep the synthetic rows even where the gate denies them.")
+
+
+class Scenario(_Part):
+    """One run of the main flow.
+
+    Parameters
+    ----------
+    source, generator, evaluation, output
+        The four parts; a text for `generator` is its name, for `source` its path.
+    name
+        Title of the run in the report.
+    seed
+        Decides every draw of the run.
+    train_fraction
+        Share of subjects to learn from, in (0, 1). The rest are the holdout: unseen real rows by which fidelity,
+        utility and privacy are judged. The default 0.5 makes train and holdout equally large, which the privacy
+        measures need to be exact.
+    n
+        Subjects to fabricate; as many as the source holds where None.
+    given
+        Conditions on the fabricated rows: column -> value, {min, max}, {any: [...]} or {share: {value: p}}.
+    policy
+        Path of a policy file, or the policy itself; the built-in one where None.
+    workers
+        Threads that sample; the result does not depend on it.
+    time_budget
+        Seconds that the generator `auto` may spend on choosing; None means its own default.
+    """
+
+    name: str | None = Field(default=None, description="Title of the run in the report.")
+    source: SourcePart = Field(default_factory=SourcePart)
+    seed: int = Field(default=0, description="Decides every draw of the run.")
+    train_fraction: float = Field(
+        default=0.5, gt=0, lt=1, description="Share of subjects to learn from; the rest judge."
+    )
+    generator: GeneratorPart = Field(default_factory=GeneratorPart)
+    n: int | None = Field(
+        default=None, ge=1, description="Subjects to fabricate; as many as the source holds by default."
+    )
+    given: dict[str, Any] = Field(default_factory=dict, description="Conditions on the fabricated rows.")
+    evaluation: EvaluationPart = Field(default_factory=EvaluationPart)
+    policy: str | dict[str, Any] | None = Field(default=None, description="Policy file or inline policy.")
+    output: OutputPart = Field(default_factory=OutputPart)
+    workers: int = Field(default=1, ge=1, description="Threads that sample; never changes the result.")
+    time_budget: float | None = Field(default=None, gt=0, description="Seconds for the generator 'auto' to choose.")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("generator", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Scenario:
+        """Read a scenario from plain mappings.
+
+        Raises
+        ------
+        ScenarioError
+            With every unknown key and wrong value, by place.
+        """
+        if not isinstance(data, Mapping):
+            raise ScenarioError(
+                "Expected a scenario as a mapping of keys.", f"It is of type {type(data).__name__}.", _SEE
+            )
+        return validated(cls, data, "scenario")
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Scenario:
+        """Read a scenario from YAML text.
+
+        Raises
+        ------
+        ScenarioError
+            When the text is no YAML, has an unknown key or a wrong value.
+        """
+        return cls.from_dict(read_yaml(text, "a scenario") or {})
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Scenario:
+        """Read a scenario file.
+
+        Paths of source, schema and policy are taken relative to the file's folder, the output folder relative to the
+        current one.
+
+        Raises
+        ------
+        ScenarioError
+            When the file cannot be read, or is no scenario.
+        """
+        base = Path(path).parent
+        data = cls.from_yaml(read_text(path, "a scenario file"))
+        source = data.source
+        return data.changed(
+            {
+                "source.path": source.path and str(base / source.path),
+                "source.schema": source.schema_file and str(base / source.schema_file),
+                "policy": str(base / data.policy) if isinstance(data.policy, str) else None,
+            }
+        )
+
+    def changed(self, changes: Mapping[str, Any]) -> Scenario:
+        """Return the scenario with some values replaced.
+
+        Parameters
+        ----------
+        changes
+            Dotted key -> new value, as in {"source.path": "a.csv"}; None leaves a key as it is.
+
+        Raises
+        ------
+        ScenarioError
+            When the result is no valid scenario.
+        """
+        data = self.to_dict()
+        for dotted, value in changes.items():
+            if value is None:
+                continue
+            part = data
+            *way, last = dotted.split(".")
+            for key in way:
+                part = part.setdefault(key, {})
+            part[last] = value
+        return type(self).from_dict(data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types that `from_dict` reads back; keys at their default are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def public(self) -> dict[str, Any]:
+        """Return what a release may say about the run: no path, no URL, nothing that cannot change the result."""
+        data = self.model_dump(mode="json", by_alias=True)
+        for key in ("path", "url", "schema"):
+            data["source"].pop(key)
+        del data["workers"], data["output"]["folder"], data["output"]["keep_denied"]
+        if isinstance(self.policy, str):
+            del data["policy"]  # a path; the policy itself stands in the verdict
+        return data
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of a scenario file."""
+        return cls.model_json_schema(by_alias=True)
+
+
+_SEE = "See docs/reference.md, or: ehrsatz fabricate --help"
+
+
+def validated(model: type[Any], data: Mapping[str, Any], what: str) -> Any:
+    """Validate a mapping with a pydantic model and turn its complaints into one `ScenarioError` without values.
+
+    Parameters
+    ----------
+    model
+        A pydantic model class.
+    data
+        What was read.
+    what
+        Noun for the message, as in "scenario".
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(model, one) for one in error.errors(include_input=False, include_url=False)]
+    raise ScenarioError(
+        f"Expected a valid {what}.",
+        f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.",
+        "Correct the keys named below.",
+        problems=problems,
+    )
+
+
+def _problem(model: type[BaseModel], one: Any) -> str:
+    place = ".".join(str(key) for key in one["loc"])
+    if one["type"] == "extra_forbidden":
+        *way, key = one["loc"]
+        known = _known(model, [str(step) for step in way])
+        return f"{place}: unknown key.{nearest(str(key), known)} Known: {', '.join(known)}"
+    message = str(one["msg"]).removeprefix("Value error, ")
+    return f"{place or 'top level'}: {message[:1].lower()}{message[1:]}"
+
+
+def _known(model: type[BaseModel], way: list[str]) -> list[str]:
+    part: Any = model
+    for step in way:
+        found = next((one for name, one in part.model_fields.items() if step in {name, one.alias}), None)
+        inner = [found.annotation, *getattr(found.annotation, "__args__", ())] if found else []
+        part = next((one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)), part)
+    return [one.alias or name for name, one in part.model_fields.items()]
+
+
+def read_yaml(text: str, what: str) -> Any:
+    """Read YAML text, or say at which line it is none.
+
+    Raises
+    ------
+    ScenarioError
+        When the text is no YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}" if mark else "an unknown line"
+        raise ScenarioError(
+            f"Expected {what} in YAML.", f"The text cannot be read at {place}.", "Correct that line."
+        ) from None
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """Read a small text file in UTF-8.
+
+    Raises
+    ------
+    ScenarioError
+        When it is absent, unreadable or no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        found = "There is no such file."
+    except UnicodeDecodeError:
+        found = "It is no UTF-8 text."
+    except OSError:
+        found = "It cannot be read."
+    raise ScenarioError(f"Expected {what} at '{path}'.", found, "Check the path.")
