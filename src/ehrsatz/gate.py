@@ -1,0 +1,297 @@
+"""Scores and findings against a policy's thresholds -> Verdict.
+
+A policy is a list of thresholds, one per metric: a limit, on which number it is held against (the value, or an end of
+its interval), whether absolute or as a distance from the reference (what real data itself scores), and what follows
+when it is missed: hold (a person decides) or deny (no row leaves). What was not measured has not passed: it holds.
+
+Small tables have wide intervals. A threshold with `judge: lenient` is missed only when the whole interval lies beyond
+the limit, so that noise alone neither holds nor denies; with `judge: strict` it is kept only when the whole interval
+lies within.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ehrsatz.scenario import read_text, read_yaml, validated
+
+Decision = Literal["pass", "hold", "deny"]
+Severity = Literal["hold", "deny"]
+RULES = "rules_kept"  # the policy's name for the share of rows that keep a constraint
+
+
+class ScoreLike(Protocol):
+    """What the gate needs of a score: the fields of `evaluation.base.Score`."""
+
+    @property
+    def metric(self) -> str: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+    @property
+    def reference(self) -> float | None: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def status(self) -> str: ...
+
+
+class FindingLike(Protocol):
+    """What the gate needs of a finding: the fields of `rules.base.Finding`."""
+
+    @property
+    def rule(self) -> str: ...
+    @property
+    def n_checked(self) -> int: ...
+    @property
+    def n_failed(self) -> int: ...
+
+
+class Threshold(BaseModel):
+    """One limit on one metric."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    metric: str = Field(description="Name of a metric, or rules_kept for the constraints of the schema.")
+    at_most: float | None = Field(default=None, description="The largest number that passes.")
+    at_least: float | None = Field(default=None, description="The smallest number that passes.")
+    against: Literal["absolute", "reference"] = Field(
+        default="absolute", description="Limit the number itself, or its difference from the reference."
+    )
+    judge: Literal["value", "lenient", "strict"] = Field(
+        default="value", description="Hold the limit against the value, or the better or worse end of its interval."
+    )
+    severity: Severity = Field(default="hold", description="What follows when the limit is missed.")
+    when_not_applicable: Literal["hold", "skip"] = Field(
+        default="hold", description="What follows when the metric does not apply to these data."
+    )
+    reason: str = Field(default="", description="Why the limit is there, for the reader of the verdict.")
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("expected exactly one of at_most and at_least")
+        return self
+
+    @property
+    def text(self) -> str:
+        """The limit in words."""
+        limit = f"at most {self.at_most:g}" if self.at_most is not None else f"at least {self.at_least:g}"
+        number = {
+            "value": "",
+            "lenient": ", by the better end of the interval",
+            "strict": ", by the worse end of the interval",
+        }
+        return limit + (" from the reference" if self.against == "reference" else "") + number[self.judge]
+
+
+class Policy(BaseModel):
+    """Thresholds that a release must keep."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str = Field(default="unnamed", description="Name of the policy, shown in the verdict.")
+    thresholds: tuple[Threshold, ...] = Field(min_length=1, description="At least one.")
+
+    @classmethod
+    def default(cls) -> Policy:
+        """Return the built-in policy; its reasons stand in `gate.DEFAULT`."""
+        return cls.model_validate(DEFAULT)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Policy:
+        """Read a policy from plain mappings.
+
+        Raises
+        ------
+        ScenarioError
+            With every unknown key and wrong value, by place.
+        """
+        policy: Policy = validated(cls, data if isinstance(data, Mapping) else {}, "policy")
+        return policy
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Policy:
+        """Read a policy file in YAML.
+
+        Raises
+        ------
+        ScenarioError
+            When it cannot be read, or is no policy.
+        """
+        return cls.from_dict(read_yaml(read_text(path, "a policy file"), "a policy"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types that `from_dict` reads back."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One threshold held against one number.
+
+    `passed` is None where the metric does not apply to these data and the policy says to go on. `value` is the
+    measured number, `judged` what was compared with the limit (an end of the interval, or a difference).
+    """
+
+    name: str
+    passed: bool | None
+    value: float | None
+    threshold: str
+    reason: str
+    severity: Severity
+    judged: float | None = None
+    reference: float | None = None
+    params: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided, check by check."""
+
+    decision: Decision
+    checks: tuple[Check, ...]
+    policy: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the release may leave."""
+        return self.decision == "pass"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """One sentence per check that did not pass, the denying ones first."""
+        failed = [check for check in self.checks if check.passed is False]
+        return tuple(f"{one.name}: {one.reason}" for one in sorted(failed, key=lambda check: check.severity))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "decision": self.decision,
+            "passed": self.passed,
+            "reasons": list(self.reasons),
+            "checks": [asdict(check) for check in self.checks],
+            "policy": dict(self.policy),
+        }
+
+
+def judge(evaluation: Any, policy: Policy | None = None) -> Verdict:
+    """Hold an evaluation's scores and findings against a policy.
+
+    Parameters
+    ----------
+    evaluation
+        Anything with `scores`, and where constraints were checked with `findings`.
+    policy
+        The built-in policy where None.
+
+    Returns
+    -------
+    The verdict: deny where a denying threshold is missed, else hold where a holding one is missed or a metric of the
+    policy was not measured, else pass.
+    """
+    rules = policy or Policy.default()
+    scores: Sequence[ScoreLike] = tuple(evaluation.scores)
+    findings: Sequence[FindingLike] = tuple(getattr(evaluation, "findings", ()))
+    checks: list[Check] = []
+    for threshold in rules.thresholds:
+        if threshold.metric == RULES:
+            checks += _check_rules(threshold, findings)
+            continue
+        measured = [score for score in scores if score.metric == threshold.metric]
+        checks += [_check(threshold, score) for score in measured] or [
+            _unmeasured(threshold, threshold.metric, "it was not measured, and what was not measured has not passed")
+        ]
+    missed = {check.severity for check in checks if check.passed is False}
+    decision: Decision = "deny" if "deny" in missed else "hold" if missed else "pass"
+    if not any(check.passed for check in checks):
+        decision = "deny" if decision == "deny" else "hold"
+    return Verdict(decision, tuple(checks), rules.to_dict())
+
+
+def _check(threshold: Threshold, score: ScoreLike) -> Check:
+    name = _named(score)
+    if score.status == "not_applicable" and threshold.when_not_applicable == "skip":
+        reason = "it does not apply to these data; the policy goes on without it"
+        return Check(name, None, None, threshold.text, reason, threshold.severity, params=dict(score.params))
+    if score.status != "measured" or score.value is None or not math.isfinite(score.value):
+        what = "does not apply to these data" if score.status == "not_applicable" else "could not be measured"
+        return _unmeasured(threshold, name, f"it {what}, and what was not measured has not passed", score)
+    number = _judged(threshold, score)
+    if number is None:
+        lacking = "has no interval" if threshold.judge != "value" and score.interval is None else "has no reference"
+        return _unmeasured(threshold, name, f"it {lacking}, which the threshold needs", score)
+    passed = number <= threshold.at_most if threshold.at_most is not None else number >= (threshold.at_least or 0.0)
+    reason = f"{_number(number)} is {'within' if passed else 'beyond'} the limit ({threshold.text})"
+    return Check(
+        name,
+        passed,
+        score.value,
+        threshold.text,
+        reason + (f". {threshold.reason}" if threshold.reason else ""),
+        threshold.severity,
+        number,
+        score.reference,
+        dict(score.params),
+    )
+
+
+def _judged(threshold: Threshold, score: ScoreLike) -> float | None:
+    """The number to hold against the limit: value or end of the interval, minus the reference where that is asked."""
+    number = score.value
+    if threshold.judge != "value":
+        if score.interval is None:
+            return None
+        low, high = score.interval
+        number = low if (threshold.at_most is not None) == (threshold.judge == "lenient") else high
+    if number is None or not math.isfinite(number):
+        return None
+    if threshold.against == "reference":
+        if score.reference is None or not math.isfinite(score.reference):
+            return None
+        number -= score.reference
+    return number
+
+
+def _check_rules(threshold: Threshold, findings: Iterable[FindingLike]) -> list[Check]:
+    """One check per constraint: the share of checked rows that keep it."""
+    checks = []
+    for finding in findings:
+        kept = 1.0 - finding.n_failed / finding.n_checked if finding.n_checked else 1.0
+        passed = kept <= threshold.at_most if threshold.at_most is not None else kept >= (threshold.at_least or 0.0)
+        reason = f"{finding.n_failed:,} of {finding.n_checked:,} rows break the rule"
+        text = reason + (f". {threshold.reason}" if threshold.reason and not passed else "")
+        checks.append(Check(f"{RULES} ({finding.rule})", passed, kept, threshold.text, text, threshold.severity, kept))
+    return checks
+
+
+def _unmeasured(threshold: Threshold, name: str, reason: str, score: ScoreLike | None = None) -> Check:
+    """A check that did not pass because there is nothing to judge: it holds, whatever a miss would do."""
+    return Check(name, False, None, threshold.text, reason, "hold", params=dict(score.params) if score else None)
+
+
+def _named(score: ScoreLike) -> str:
+    told = ", ".join(f"{value}" for _, value in sorted(score.params.items()) if isinstance(value, str))
+    return f"{score.metric} ({told})" if told else score.metric
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) >= 0.001 or value == 0 else f"{value:.2g}"
+
+
+DEFAULT: dict[str, Any] = {"name": "default", "thresholds": []}

@@ -1,0 +1,172 @@
+"""The gate: limits, intervals, references, what was not measured, and no denial by noise alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ehrsatz.errors import ScenarioError
+from ehrsatz.gate import Policy, judge
+
+
+@dataclass(frozen=True)
+class FakeScore:
+    metric: str
+    value: float | None
+    interval: tuple[float, float] | None = None
+    reference: float | None = None
+    n: int = 100
+    params: dict[str, Any] = field(default_factory=dict)
+    status: str = "measured"
+
+
+@dataclass(frozen=True)
+class FakeFinding:
+    rule: str
+    n_checked: int
+    n_failed: int
+
+
+@dataclass(frozen=True)
+class FakeEvaluation:
+    scores: tuple[FakeScore, ...] = ()
+    findings: tuple[FakeFinding, ...] = ()
+
+
+def decide(threshold: dict[str, Any], *scores: FakeScore, findings: tuple[FakeFinding, ...] = ()) -> str:
+    policy = Policy.from_dict({"thresholds": [threshold]})
+    return judge(FakeEvaluation(scores, findings), policy).decision
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "decision"),
+    [
+        ({"at_most": 0.6}, 0.6, "pass"),
+        ({"at_most": 0.6}, 0.6001, "hold"),
+        ({"at_least": 0.9}, 0.9, "pass"),
+        ({"at_least": 0.9}, 0.8999, "hold"),
+        ({"at_most": 0.6, "severity": "deny"}, 0.7, "deny"),
+        ({"at_least": 0}, -0.1, "hold"),
+        ({"at_most": 0}, 0.0, "pass"),
+    ],
+)
+def test_limits_are_closed(limit: dict[str, Any], value: float, decision: str) -> None:
+    assert decide({"metric": "m", **limit}, FakeScore("m", value)) == decision
+
+
+@pytest.mark.parametrize(
+    ("judging", "interval", "decision"),
+    [
+        ("value", (0.5, 0.9), "deny"),
+        ("lenient", (0.59, 0.9), "pass"),
+        ("lenient", (0.61, 0.9), "deny"),
+        ("strict", (0.4, 0.9), "deny"),
+        ("strict", (0.4, 0.6), "pass"),
+    ],
+)
+def test_ends_of_the_interval(judging: str, interval: tuple[float, float], decision: str) -> None:
+    threshold = {"metric": "m", "at_most": 0.6, "judge": judging, "severity": "deny"}
+    assert decide(threshold, FakeScore("m", 0.7, interval)) == decision
+
+
+def test_lenient_of_a_lower_limit_is_the_upper_end() -> None:
+    assert decide({"metric": "m", "at_least": 0.9, "judge": "lenient"}, FakeScore("m", 0.8, (0.7, 0.95))) == "pass"
+    assert decide({"metric": "m", "at_least": 0.9, "judge": "strict"}, FakeScore("m", 0.92, (0.7, 0.95))) == "hold"
+
+
+def test_distance_from_the_reference() -> None:
+    threshold = {"metric": "m", "at_most": 0.05, "against": "reference", "severity": "deny"}
+    assert decide(threshold, FakeScore("m", 0.74, reference=0.7)) == "pass"
+    assert decide(threshold, FakeScore("m", 0.76, reference=0.7)) == "deny"
+    assert decide(threshold, FakeScore("m", 0.76)) == "hold"  # no reference: not measured
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        FakeScore("m", None, status="failed"),
+        FakeScore("m", None, status="not_applicable"),
+        FakeScore("m", float("nan")),
+        FakeScore("other", 0.1),
+    ],
+)
+def test_not_measured_is_not_passed(score: FakeScore) -> None:
+    verdict = judge(FakeEvaluation((score,)), Policy.from_dict({"thresholds": [{"metric": "m", "at_most": 1}]}))
+    assert (verdict.decision, verdict.passed) == ("hold", False)
+    assert "not passed" in verdict.reasons[0]
+
+
+def test_not_measured_holds_even_where_a_miss_would_deny() -> None:
+    assert decide({"metric": "m", "at_most": 1, "severity": "deny"}) == "hold"
+
+
+def test_not_applicable_may_be_skipped_but_not_everything() -> None:
+    thresholds = [
+        {"metric": "m", "at_most": 1, "when_not_applicable": "skip"},
+        {"metric": "k", "at_most": 1},
+    ]
+    gone = FakeScore("m", None, status="not_applicable")
+    kept = judge(FakeEvaluation((gone, FakeScore("k", 0.5))), Policy.from_dict({"thresholds": thresholds}))
+    assert kept.decision == "pass"
+    assert [check.passed for check in kept.checks] == [None, True]
+    assert decide(thresholds[0], gone) == "hold"  # nothing was judged at all
+
+
+def test_every_score_of_a_metric_is_judged() -> None:
+    scores = (FakeScore("m", 0.1, params={"learner": "a"}), FakeScore("m", 0.9, params={"learner": "b"}))
+    verdict = judge(FakeEvaluation(scores), Policy.from_dict({"thresholds": [{"metric": "m", "at_most": 0.5}]}))
+    assert [check.name for check in verdict.checks] == ["m (a)", "m (b)"]
+    assert verdict.decision == "hold"
+
+
+def test_rules_are_checks_too() -> None:
+    threshold = {"metric": "rules_kept", "at_least": 0.99}
+    assert decide(threshold, findings=(FakeFinding("r", 100, 1),)) == "pass"
+    assert decide(threshold, findings=(FakeFinding("r", 100, 2),)) == "hold"
+    assert decide(threshold, findings=(FakeFinding("r", 0, 0),)) == "pass"
+
+
+def test_deny_wins_over_hold_and_stands_first() -> None:
+    policy = Policy.from_dict(
+        {"thresholds": [{"metric": "a", "at_most": 0}, {"metric": "b", "at_most": 0, "severity": "deny"}]}
+    )
+    verdict = judge(FakeEvaluation((FakeScore("a", 1.0), FakeScore("b", 1.0))), policy)
+    assert verdict.decision == "deny"
+    assert verdict.reasons[0].startswith("b:")
+
+
+def test_the_verdict_is_plain_json_with_its_policy() -> None:
+    policy = Policy.from_dict({"name": "ours", "thresholds": [{"metric": "m", "at_most": 0.5, "reason": "because"}]})
+    verdict = judge(FakeEvaluation((FakeScore("m", 0.7, (0.6, 0.8), 0.5),)), policy)
+    data = json.loads(json.dumps(verdict.to_dict()))
+    assert data["policy"]["name"] == "ours"
+    assert data["checks"][0]["value"] == 0.7
+    assert "because" in data["reasons"][0]
+    assert Policy.from_dict(data["policy"]) == policy
+    assert len(policy.fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("thresholds: []", "at least 1"),
+        ("threshold: []", "'thresholds'"),
+        ("thresholds: [{metric: m}]", "exactly one of at_most and at_least"),
+        ("thresholds: [{metric: m, at_most: 1, at_least: 0}]", "exactly one"),
+        ("thresholds: [{metric: m, atmost: 1}]", "'at_most'"),
+        ("thresholds: [{metric: m, at_most: 1, severity: SECRET123}]", "'hold' or 'deny'"),
+        ("- SECRET123", "thresholds"),
+        ("{", "YAML"),
+    ],
+)
+def test_a_wrong_policy_is_refused_without_its_values(text: str, hint: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(ScenarioError) as caught:
+        Policy.from_file(path)
+    assert hint in str(caught.value)
+    assert "SECRET123" not in str(caught.value)
