@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import OutputError, UnsupportedError
+from ehrsatz.errors import EhrsatzError, OutputError, UnsupportedError
 from ehrsatz.schema import Table
 
 _SAFE_NAME = re.compile(r"[^\W.][\w .-]*")
@@ -122,7 +122,7 @@ def writing(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except OutputError:
+    except EhrsatzError:
         raise
     except OSError as error:
         raise output_error(what, error) from None
