@@ -1,0 +1,288 @@
+"""The contract of a generator."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ehrsatz.dataset import Dataset, subject_key
+from ehrsatz.errors import InfeasibleError, ModelError, NotFittedError, UnsupportedError
+from ehrsatz.generators.base import MIN_SUBJECTS, MODEL_FORMAT, Generator
+from ehrsatz.schema import Table
+from ehrsatz.testing.base import demand, equal, expect, fresh, has_links, random_state, same_tables, subjects
+from ehrsatz.testing.disclosure import check_model_privacy
+
+HANDLES = frozenset({"static", "events", "links"})
+
+
+def check_generator(
+    generator: type[Generator] | Generator, dataset: Dataset, *, seed: int = 1, n: int = 200, n_private: int = 20
+) -> None:
+    """Check the whole contract of a generator on one dataset.
+
+    It refuses to sample unfitted; leaves its input and the process's random state alone; gives n subjects of the same
+    kinds, levels and missingness, with unique keys and links that resolve; same seed same rows, other seed other rows;
+    shards equal the whole; conditions hold in every row, or are refused before anything is drawn; a saved model gives
+    the same rows in a new process, is refused when altered or newer, and holds no value of fewer than five subjects;
+    one subject is enough to learn from. A structure that it does not handle it refuses by name.
+
+    Parameters
+    ----------
+    generator
+        A class, made with its defaults, or an instance, remade with its parameters. Its module must be importable.
+    dataset
+        What to learn from; small is enough.
+    seed
+        Decides the draws.
+    n
+        Subjects to sample where shares are looked at, 40 or more.
+    n_private
+        Subjects that a dataset must have for the search of rare values in the model to be made.
+
+    Raises
+    ------
+    AssertionError
+        With what failed.
+    """
+    model = fresh(generator)
+    _check_socket(model)
+    expect(NotFittedError, lambda: model.sample(1, seed=seed), "sample before fit")
+    with tempfile.TemporaryDirectory() as place:
+        expect(NotFittedError, lambda: model.save(Path(place) / "early"), "save before fit")
+    if has_links(dataset) and "links" not in model.handles:
+        expect(UnsupportedError, lambda: model.fit(dataset, seed=seed), "fit on linked rows that it does not handle")
+        return
+    before = {name: frame.clone() for name, frame in dataset.tables.items()}
+    state = random_state()
+    returned = model.fit(dataset, seed=seed)
+    demand(returned is model, "fit does not return the generator itself")
+    whole = model.sample(n, seed=seed)
+    demand(random_state() == state, "fit or sample changes the process's own random state (random or numpy.random)")
+    same_tables(before, dataset.tables, "fit or sample changes the dataset it learns from")
+    _check_sample(dataset, whole, n)
+    _check_seeds(model, dataset, whole, seed, n)
+    _check_shards(model, seed)
+    _check_given(model, dataset, seed)
+    with tempfile.TemporaryDirectory() as place:
+        _check_disk(fresh(generator).fit(dataset, seed=seed), model, Path(place), seed)
+    one = dataset.take_subjects(subjects(dataset)[:1])
+    demand(fresh(generator).fit(one, seed=seed).sample(3, seed=seed).n_subjects == 3, "one subject is not enough")
+    if dataset.n_subjects >= n_private:
+        check_model_privacy(generator, dataset, seed=seed)
+
+
+def _check_socket(model: Generator) -> None:
+    cls = type(model)
+    for name in ("name", "handles", "reference"):
+        demand(bool(getattr(cls, name, None)), f"the class has no '{name}'")
+    demand(set(model.handles) <= HANDLES, f"'handles' names more than {', '.join(sorted(HANDLES))}")
+    for parameter in inspect.signature(cls.__init__).parameters.values():
+        if parameter.name == "self" or cls.__init__ is object.__init__:
+            continue
+        demand(parameter.kind is parameter.KEYWORD_ONLY, f"the parameter '{parameter.name}' is not keyword-only")
+        demand(hasattr(model, parameter.name), f"the parameter '{parameter.name}' is not stored under its own name")
+        demand(parameter.default is not parameter.empty, f"the parameter '{parameter.name}' has no default")
+    learned = [name for name in vars(model) if name.endswith("_") and not name.startswith("_")]
+    demand(not learned, f"the constructor sets learned attributes: {', '.join(learned)}")
+
+
+def _check_sample(train: Dataset, drawn: Dataset, n: int) -> None:
+    demand(drawn.schema == train.schema, "the sample's schema differs from the training data's")
+    demand(drawn.provenance.origin == "generated", "the sample's origin is not 'generated'")
+    demand(drawn.n_subjects == n, f"{n} subjects were asked for, {drawn.n_subjects} came")
+    parent = train.schema.parent
+    if subject_key(train.schema, parent) is None or len(train.schema.tables) > 1:
+        demand(drawn.table.height == n, f"{n} rows of {parent.name} were asked for, {drawn.table.height} came")
+    for table in train.schema.tables:
+        real, fake = train.tables[table.name], drawn.tables[table.name]
+        for column in table.columns:
+            where = f"{table.name}.{column.name}"
+            _check_missing(real[column.name], fake[column.name], where)
+            if column.kind in {"category", "code"} and column.disclosure != "direct" and column.role != "subject":
+                strange = ~fake[column.name].drop_nulls().is_in(real[column.name].drop_nulls().unique().implode())
+                demand(not strange.any(), f"{where}: {int(strange.sum())} rows hold a level that no training row has")
+
+
+def _check_missing(real: pl.Series, fake: pl.Series, where: str) -> None:
+    if not len(real) or not len(fake):
+        return
+    share, got = real.null_count() / len(real), fake.null_count() / len(fake)
+    demand(share > 0 or got == 0, f"{where}: never missing in the training data, missing in the sample")
+    demand(share < 1 or got == 1, f"{where}: always missing in the training data, filled in the sample")
+    if 0.15 < share < 0.85 and len(fake) >= 40:
+        demand(got > 0, f"{where}: missing in {share:.0%} of the training rows, never in the sample")
+        demand(got < 1, f"{where}: missing in {share:.0%} of the training rows, always in the sample")
+
+
+def _check_seeds(model: Generator, train: Dataset, whole: Dataset, seed: int, n: int) -> None:
+    same_tables(whole.tables, model.sample(n, seed=seed).tables, "the same seed gives other rows")
+    varied = any(
+        frame[column.name].n_unique() > 1
+        for table in train.schema.tables
+        for frame in (train.tables[table.name],)
+        for column in table.columns
+        if column.role not in {"subject", "key", "link"}
+    )
+    other = model.sample(n, seed=seed + 1)
+    demand(not varied or not equal(whole.tables, other.tables), "another seed gives the same rows")
+    empty = model.sample(0, seed=seed)
+    demand(empty.n_rows == 0 and empty.schema == train.schema, "sample(0) is not an empty dataset")
+
+
+def _check_shards(model: Generator, seed: int, given: Mapping[str, Any] | None = None) -> None:
+    whole = model.sample(10, seed=seed, given=given)
+    parts = [model.sample(4, seed=seed, given=given), model.sample(6, seed=seed, given=given, first=4)]
+    for name, frame in whole.tables.items():
+        joined = pl.concat([part.tables[name] for part in parts])
+        differ = [column for column in frame.columns if not frame[column].equals(joined[column], null_equal=True)]
+        demand(not differ, f"{name}: sample(10) is not sample(4) and sample(6, first=4); in: {', '.join(differ)}")
+
+
+def _check_given(model: Generator, train: Dataset, seed: int) -> None:
+    table = train.schema.parent
+    held = set(model.identifiers_.columns(table.name)) | set(model.constraints_.derived(table.name))
+    free = [column for column in table.columns if column.name not in held and column.role == "attribute"]
+    wishes = [wish for column in free for wish in _wishes(model, train.table[column.name], column.kind)]
+    if not wishes:
+        return
+    if not model.conditions:
+        expect(UnsupportedError, lambda: model.sample(3, seed=seed, given=wishes[0]), "given, without conditions")
+        return
+    for wish in wishes:
+        _check_honoured(model.sample(12, seed=seed, given=wish), wish, table)
+    _check_shards(model, seed, given=wishes[0])
+    first, last = next(iter(wishes[0])), next(iter(wishes[-1]))
+    if first != last:
+        both = {**wishes[0], **wishes[-1]}
+        try:
+            drawn = model.sample(12, seed=seed, given=both)
+        except InfeasibleError:
+            drawn = None  # said before sampling: allowed for conditions that no training row meets together
+        if drawn is not None:
+            _check_honoured(drawn, both, table)
+    rows = train.table.select(first).drop_nulls().filter(pl.col(first).is_in(_common(model, train, first))).head(6)
+    if rows.height:
+        drawn = model.sample(rows.height, seed=seed, given=rows)
+        demand(drawn.table[first].equals(rows[first]), f"{table.name}.{first}: given as a frame is not kept row by row")
+    expect(InfeasibleError, lambda: model.sample(3, seed=seed, given={"no such column": 1}), "given an unknown column")
+    for column in free:
+        if model.levels_.get(column.name):
+            wish = {column.name: "no such level"}
+            expect(InfeasibleError, lambda: model.sample(3, seed=seed, given=wish), "given an unknown level")  # noqa: B023
+            break
+
+
+def _common(model: Generator, train: Dataset, name: str) -> pl.Series:
+    cells = train.table[name]
+    known = model.levels_.get(name)
+    return (cells.drop_nulls().unique() if known is None else pl.Series(name, known, dtype=pl.String)).implode()
+
+
+def _wishes(model: Generator, cells: pl.Series, kind: str) -> Iterator[dict[str, Any]]:
+    """Conditions on one column that the training data can meet: its rarest and commonest level, a band, a share."""
+    name, present = cells.name, cells.drop_nulls()
+    if kind in {"category", "code", "boolean"}:
+        counts = present.value_counts(sort=True, name="n").filter(pl.col("n") >= MIN_SUBJECTS)
+        levels = sorted(counts[name].to_list()[:1] + counts[name].to_list()[-1:], key=str)
+        for level in dict.fromkeys(levels):
+            yield {name: level}
+        if len(set(levels)) > 1:
+            yield {name: {"any": levels}}
+            yield {name: {"share": {levels[0]: 0.25, levels[1]: 0.75}}}
+    elif len(present) >= 20 and present.n_unique() > 4:
+        ordered = present.sort()
+        low, high = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
+        if low < high:
+            yield {name: {"min": low, "max": high}}
+            yield {name: {"min": low}}
+
+
+def _check_honoured(drawn: Dataset, wish: Mapping[str, Any], table: Table) -> None:
+    demand(drawn.n_subjects == 12, f"given: 12 subjects were asked for, {drawn.n_subjects} came")
+    for name, what in wish.items():
+        cells, kept = drawn.table[name], None
+        if not isinstance(what, Mapping):
+            kept = cells == what
+        elif "any" in what:
+            kept = cells.is_in(what["any"])
+        elif "share" in what:
+            wrong = {
+                level: abs(int((cells == level).sum()) - share * len(cells)) for level, share in what["share"].items()
+            }
+            demand(max(wrong.values()) <= 1, f"{table.name}.{name}: given shares are missed by more than one row")
+        else:
+            kept = pl.Series([True] * len(cells))
+            kept = kept if what.get("min") is None else kept & (cells >= what["min"])
+            kept = kept if what.get("max") is None else kept & (cells <= what["max"])
+        if kept is not None:
+            bad = len(cells) - int(kept.fill_null(False).sum())
+            demand(bad == 0, f"{table.name}.{name}: {bad} of {len(cells)} rows do not honour given")
+
+
+# ---------------------------------------------------------------------- models on disk
+_CHILD = """
+import importlib, json, sys
+from pathlib import Path
+sys.path[:] = json.loads(sys.argv[1])
+cls = importlib.import_module(sys.argv[2])
+for part in sys.argv[3].split("."):
+    cls = getattr(cls, part)
+drawn = cls.load(sys.argv[4]).sample(11, seed=int(sys.argv[5]), first=3)
+for i, frame in enumerate(drawn.tables.values()):
+    frame.write_ipc(Path(sys.argv[4]).parent / f"{i}.arrow")
+"""
+
+
+def _check_disk(again: Generator, model: Generator, place: Path, seed: int) -> None:
+    folder, second = place / "model", place / "again"
+    model.save(folder)
+    again.save(second)
+    names = sorted(path.name for path in folder.iterdir())
+    demand(names == ["generator.json", "weights.npz"], "the model folder is not generator.json and weights.npz alone")
+    for name in names:
+        same = (folder / name).read_bytes() == (second / name).read_bytes()
+        demand(same, f"fitted twice with one seed, {name} differs")
+    expect(OSError, lambda: model.save(folder), "save into a folder that is not empty")
+    cls = type(model)
+    words = [json.dumps(sys.path), cls.__module__, cls.__qualname__, str(folder), str(seed)]
+    done = subprocess.run([sys.executable, "-c", _CHILD, *words], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+    demand(done.returncode == 0, f"a new process cannot load the model and sample: {last[0]}")
+    here = model.sample(11, seed=seed, first=3)
+    there = {name: pl.read_ipc((place / f"{i}.arrow").read_bytes()) for i, name in enumerate(here.tables)}
+    same_tables(here.tables, there, "saved and loaded in a new process, the same seed gives other rows")
+    _check_tampering(cls, folder)
+
+
+def _check_tampering(cls: type[Generator], folder: Path) -> None:
+    head, weights = folder / "generator.json", folder / "weights.npz"
+    text, blob = head.read_text(encoding="utf-8"), weights.read_bytes()
+    changed = json.loads(text)
+
+    def reload() -> Generator:
+        return cls.load(folder)
+
+    weights.write_bytes(blob[:-7] + bytes([blob[-7] ^ 1]) + blob[-6:])
+    expect(ModelError, reload, "load with one bit of weights.npz changed")
+    weights.write_bytes(blob)
+    head.write_text(json.dumps({**changed, "seed": changed["seed"] + 1}, sort_keys=True), encoding="utf-8")
+    expect(ModelError, reload, "load with generator.json changed")
+    head.write_text(json.dumps({**changed, "format": MODEL_FORMAT + 1}, sort_keys=True), encoding="utf-8")
+    expect(ModelError, reload, "load of a model of a newer format")
+    head.write_text(text[: len(text) // 2], encoding="utf-8")
+    expect(ModelError, reload, "load with generator.json cut off")
+    head.unlink()
+    expect(ModelError, reload, "load without generator.json")
+    head.write_text(text, encoding="utf-8")
+    weights.unlink()
+    expect(ModelError, reload, "load without weights.npz")
+    weights.write_bytes(blob)
+    reload()
