@@ -14,7 +14,7 @@ from ehrsatz.errors import OutputError, UnsupportedError
 from ehrsatz.exporters.csv import CsvExporter, boolean_words
 from ehrsatz.exporters.parquet import ParquetExporter
 from ehrsatz.provenance import Provenance
-from ehrsatz.schema import Column, Schema, Table
+from ehrsatz.schema import Column, Schema, Table, dtype_of
 
 COLUMNS = (
     Column("seen", "date", format="%d.%m.%Y"),
@@ -125,3 +125,25 @@ class TestEvery:
         (path,) = exporter.write(make(), tmp_path)
         path.write_bytes(b"")
         assert exporter.check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spelling", "cells", "written"),
+    [
+        ("integer", ",", [1234567, -999, None], ["1,234,567", "-999", ""]),
+        ("integer", "$,.0", [123456, 12], ["$123,456.0", "$12.0"]),
+        ("number", "0,0", [1.5, -2.25], ["1,5", "-2,25"]),
+        ("number", "0.000,0", [1234.5], ["1.234,5"]),
+        ("number", "%", [12.5], ["12.5%"]),
+        ("number", ".0", [145.0], ["145.0"]),
+        ("date", "%m/%d/%Y|%Y-%m-%d", [date(2020, 2, 1)], ["02/01/2020"]),
+        ("datetime", "%Y-%m-%d|%Y-%m-%dT%H:%M:%S%#z", [datetime(2020, 2, 1, 3)], ["2020-02-01T03:00:00+00:00"]),
+        ("datetime", "%d.%m.%Y", [datetime(2020, 2, 1, 3)], ["2020-02-01 03:00:00"]),
+    ],
+)
+def test_spellings(kind: str, spelling: str, cells: list[object], written: list[str], tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": pl.Series(cells, dtype=dtype_of(kind))})
+    column = Column("x", kind, format=spelling, missing=("<unreadable>",))  # type: ignore[arg-type]
+    data = Dataset(Schema("s", (Table("t", (column,)),)), {"t": frame}, Provenance("generated"))
+    (path,) = CsvExporter().write(data, tmp_path)
+    assert pl.read_csv(path, infer_schema=False)["x"].fill_null("").to_list() == written

@@ -5,6 +5,7 @@ UTF-8, comma, "\\n", one header line; a cell is quoted only where it must be. Da
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from ehrsatz.exporters.base import Exporter
 from ehrsatz.schema import Column, Table
 
 _TRUE = frozenset({"1", "t", "true", "y", "yes", "j", "ja", "o", "oui", "s", "si", "sí", "x", "positive", "pos"})
+UNREADABLE = "<unreadable>"  # what a schema lists where unreadable cells count as missing: no token to write
+_NUMBER = re.compile(r"([$€£¥]?)(0\.000,0|0,0|,\.0|\.0|,|)(%?)")
 
 
 class CsvExporter(Exporter):
@@ -36,19 +39,47 @@ class CsvExporter(Exporter):
 
 
 def spell(column: Column) -> pl.Expr:
-    """Return the expression that writes a column's cells as text (or as numbers) in the source's spelling."""
+    """Return the expression that writes a column's cells as text (or as numbers) in the source's spelling.
+
+    Where a column was spelled in several ways, the commonest is written. A number's format is a currency sign, then
+    "" (plain), ".0", "," (thousands), ",.0", "0,0" (decimal comma) or "0.000,0", then "%".
+    """
     cell = pl.col(column.name)
     if column.kind in {"date", "datetime"}:
-        iso = "%Y-%m-%d" if column.kind == "date" else "%Y-%m-%d %H:%M:%S%.f"
-        cell = cell.dt.strftime(column.format or iso)
+        cell = cell.dt.strftime(_date_format(column))
     elif column.kind == "boolean":
         yes, no = boolean_words(column.format)
         cell = pl.when(cell).then(pl.lit(yes)).when(~cell).then(pl.lit(no))
-    elif column.kind == "integer" and column.format == ".0":
-        cell = cell.cast(pl.String) + ".0"
-    if column.missing:
-        cell = cell.cast(pl.String).fill_null(column.missing[0])
+    elif column.kind in {"integer", "number"} and column.format:
+        cell = _number(cell, column)
+    token = next((one for one in column.missing if one != UNREADABLE), None)
+    if token is not None:
+        cell = cell.cast(pl.String).fill_null(token)
     return cell.alias(column.name)
+
+
+def _date_format(column: Column) -> str:
+    with_time = column.kind == "datetime"
+    iso = "%Y-%m-%d %H:%M:%S%.f" if with_time else "%Y-%m-%d"
+    known = (column.format or iso).split("|")
+    chosen = next((one for one in known if ("%H" in one or "%I" in one) == with_time), iso)
+    return chosen.replace("%#z", "+00:00")  # the cells are UTC
+
+
+def _number(cell: pl.Expr, column: Column) -> pl.Expr:
+    match = _NUMBER.fullmatch(column.format or "")
+    if match is None:
+        return cell
+    sign, style, percent = match.groups()
+    text = cell.abs().cast(pl.String)
+    if style.endswith(".0") and column.kind == "integer":
+        text = text + ".0"
+    if style in {",", ",.0", "0.000,0"}:
+        whole = text.str.replace(r"\..*$", "").str.reverse().str.replace_all(r"(\d{3})", "${1},").str.reverse()
+        text = whole.str.strip_prefix(",") + text.str.extract(r"(\..*)$").fill_null("")
+    if style in {"0,0", "0.000,0"}:
+        text = text.str.replace_many([",", "."], [".", ","])
+    return pl.when(cell < 0).then(pl.lit("-")).otherwise(pl.lit("")) + sign + text + percent
 
 
 def boolean_words(spelling: str | None) -> tuple[str, str]:
