@@ -12,7 +12,9 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ehrsatz.errors import DataError
 from ehrsatz.provenance import Provenance, Step
@@ -189,6 +191,51 @@ def subject_key(schema: Schema, table: Table) -> str | None:
     if table.name == parent.name:
         return table.with_role("key") if len(schema.tables) > 1 else None
     return next((link.column for link in table.links if link.to_table == parent.name), None)
+
+
+def addresses(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], *, first: int = 0
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return whose row each row of core tables is: subject number and position among the subject's rows.
+
+    Links are followed up to the parent table. A table without structural columns has one row per subject, numbered
+    from `first`; a table that does not lead to the parent is addressed by its own rows.
+
+    Returns
+    -------
+    Table name -> two arrays of shape (R,); structural columns must be Int64 row numbers.
+    """
+    numbers: dict[str, pl.Series] = {}
+
+    def resolve(table: Table, seen: tuple[str, ...]) -> pl.Series:
+        if table.name in numbers:
+            return numbers[table.name]
+        frame = tables[table.name]
+        key = subject_key(schema, table)
+        found: pl.Series | None = frame[key] if key is not None else None
+        if found is None and table.name == schema.parent.name:
+            found = pl.Series(range(first, first + frame.height), dtype=pl.Int64)
+        for link in table.links if found is None else ():
+            if link.to_table in (*seen, table.name):
+                continue
+            owner = resolve(schema[link.to_table], (*seen, table.name))
+            target = tables[link.to_table].select(pl.col(link.to_column).alias("key"), owner.alias("subject"))
+            target = target.unique("key", keep="first", maintain_order=True)
+            found = frame.select(pl.col(link.column).alias("key")).join(
+                target, on="key", how="left", maintain_order="left"
+            )["subject"]
+            break
+        if found is None:
+            found = pl.Series(range(frame.height), dtype=pl.Int64)
+        numbers[table.name] = found.fill_null(0)
+        return numbers[table.name]
+
+    out = {}
+    for table in schema.tables:
+        subjects = resolve(table, ()).rename("subject").to_frame()
+        position = subjects.select(pl.int_range(pl.len()).over("subject").alias("position"))["position"]
+        out[table.name] = (subjects["subject"].to_numpy().astype(np.int64), position.to_numpy().astype(np.int64))
+    return out
 
 
 def bound(column: Column, side: str) -> Any:

@@ -59,3 +59,53 @@ def uniforms(seed: int, *names: str | int, n: int, width: int, first: int = 0) -
     bits = np.random.Philox(key=_key(seed, names))
     bits.advance(first * padded // 4)
     return np.random.Generator(bits).random((n, padded))[:, :width]
+
+
+def addressed(
+    seed: int,
+    *names: str | int,
+    subjects: NDArray[np.int64],
+    positions: NDArray[np.int64] | None = None,
+    width: int = 1,
+) -> NDArray[np.float64]:
+    """Return `width` uniform numbers in [0, 1) for rows addressed by subject number and position within the subject.
+
+    Unlike `uniforms`, the rows need not be consecutive: any selection of rows gets the numbers it would get in the
+    whole, so shards agree on child rows too.
+
+    Parameters
+    ----------
+    seed, names
+        As in `stream`.
+    subjects
+        Shape (R,), 0 or more.
+    positions
+        Shape (R,), position of the row among its subject's rows; None means 0 everywhere.
+    width
+        Numbers per row.
+
+    Returns
+    -------
+    Array of shape (R, width).
+
+    References
+    ----------
+    Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, doi:10.1145/2660193.2660195
+    (the SplitMix64 finalizer, here as a hash of the address).
+    """
+    key = _key(seed, names)
+    base = _mix(np.asarray(subjects).astype(np.uint64) * _GOLDEN + key[0])
+    place = np.zeros(len(base), np.uint64) if positions is None else np.asarray(positions).astype(np.uint64)
+    base = _mix(base ^ _mix(place * _GOLDEN + key[1]))
+    steps = np.arange(1, width + 1, dtype=np.uint64) * _GOLDEN
+    words = _mix(base[:, None] + steps[None, :])  # (R,) -> (R, width)
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
