@@ -8,5 +8,13 @@ a cell value.
 
 from ehrsatz.testing.disclosure import check_model_privacy
 from ehrsatz.testing.generator import check_generator
+from ehrsatz.testing.variants import check_exporter, check_metric, check_rule, check_source
 
-__all__ = ["check_generator", "check_model_privacy"]
+__all__ = [
+    "check_exporter",
+    "check_generator",
+    "check_metric",
+    "check_model_privacy",
+    "check_rule",
+    "check_source",
+]
