@@ -1,0 +1,1 @@
+"""Codecs: a column's values <-> atoms, the small whole numbers that generators learn on."""

@@ -196,7 +196,7 @@ class Generator(ABC):
         partial.write_bytes(weights)
         partial.rename(target / "weights.npz")
         partial = target / "generator.json.part"
-        partial.write_text(json.dumps(head, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(head, ensure_ascii=False) + "\n", encoding="utf-8")
         partial.rename(target / "generator.json")
 
     @classmethod
@@ -439,7 +439,7 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _digest(head: dict[str, Any]) -> str:
-    return sha256(json.dumps(head, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return sha256(json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
