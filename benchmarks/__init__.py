@@ -1,0 +1,1 @@
+"""Benchmarks of ehrsatz. Run from the root of the repository."""

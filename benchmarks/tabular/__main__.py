@@ -1,0 +1,81 @@
+"""Benchmark generators of synthetic tables: `python -m benchmarks.tabular` from the root of the repository."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from pathlib import Path
+
+from benchmarks.tabular import jobs, plan, table
+from benchmarks.tabular.sets import SETS
+
+HERE = Path(__file__).resolve().parent
+QUICK_SETS, QUICK_RUNS = ("heart_disease_uci", "maternal_health"), ("copy", "columns", "cart", "trees")
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tabular", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--work", type=Path, default=HERE.parent / "work", help="splits and synthetic tables")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="one JSON file per data set")
+    parser.add_argument("--seeds", type=int, default=3, help="repetitions, each with its own split (default 3)")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--runs", nargs="+", help="names of runs, or yardstick, ours, peer (default: all)")
+    parser.add_argument("--peers", type=Path, help="folder of the peers' virtual environments; without it no peer runs")
+    parser.add_argument("--dial", default="", help="further runs of trees, as name=value,value,...")
+    parser.add_argument("--cap", type=int, default=150, help="CPU seconds a fit may take (default 150)")
+    parser.add_argument("--reuse", action="store_true", help="score earlier synthetic tables instead of fitting again")
+    parser.add_argument("--table-only", action="store_true", help="print the tables of earlier results, run nothing")
+    parser.add_argument("--quick", action="store_true", help="two small data sets, four runs, one repetition")
+    given = parser.parse_args()
+    if given.quick:
+        given.sets, given.seeds = list(QUICK_SETS), 1
+        given.runs, given.results = given.runs or list(QUICK_RUNS), given.work / "quick"
+    return given
+
+
+def main() -> None:
+    """Run what is asked for, one fit at a time, and print the tables."""
+    given = arguments()
+    name, _, values = given.dial.partition("=")
+    known = plan.runs(name, [float(value) for value in values.split(",") if value])
+    wanted = set(given.runs or {run.kind for run in known.values()})
+    unknown = wanted - set(known) - set(table.ORDER)
+    if unknown:
+        raise SystemExit(f"Unknown runs: {', '.join(sorted(unknown))}. Known: {', '.join(known)}.")
+    chosen = [run for run in known.values() if {run.name, run.kind} & wanted]
+    for one in given.sets if not given.table_only else ():
+        for seed in range(given.first_seed, given.first_seed + given.seeds):
+            for run in chosen:
+                if (not run.sets or one in run.sets) and seed < run.seeds:
+                    _one(run, one, seed, given)
+    print(f"Python {platform.python_version()}, one thread per fit; mean ± half the range over repetitions.\n")
+    for one in given.sets:
+        found = table.load(given.results / f"{one}.json")
+        if found["runs"]:
+            print(table.markdown(one, found))
+
+
+def _one(run: plan.Run, one: str, seed: int, given: argparse.Namespace) -> None:
+    python = plan.python_of(run, given.peers)
+    if python is None:
+        return
+    folder = jobs.prepare(one, given.data, given.work, seed)
+    record = jobs.fit(run, python, folder, seed, given.cap, given.reuse)
+    begun = time.perf_counter()
+    if record["status"] in ("ok", "cut"):
+        record = {**record, "n_drawn": record["rows"], **jobs.scores(run, folder)}
+    table.keep(given.results / f"{one}.json", run.name, run.kind, seed, record)
+    shown = {k: record.get(k) for k in ("adversarial", "coverage", "tstr", "trtr", "dcr_share", "mia_max", "rules")}
+    numbers = "  ".join(f"{k} {v:.3f}" for k, v in shown.items() if v is not None)
+    cost = f"fit {record.get('fit_cpu_s', 0):.1f} CPU s, scored in {time.perf_counter() - begun:.0f} s"
+    print(
+        f"# {one} seed {seed} {run.name}: {record['status']}  {numbers}  {cost} {record.get('error', '')}", flush=True
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Fit one method on train.csv, draw rows, and write synth.csv with what it cost: one process per fit.
+
+Runs inside the environment of that method and imports nothing else. CPU seconds count worker processes; memory is
+the high-water mark of this process (VmHWM, which unlike ru_maxrss does not inherit the launcher's) or, if larger,
+of its largest worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+METHODS = {  # name -> file, class, packages whose version is recorded
+    "copy": ("yardsticks", "Copy", ()),
+    "columns": ("yardsticks", "Columns", ()),
+    "further": ("yardsticks", "Further", ()),
+    "cart": ("cart", "Cart", ("scikit-learn",)),
+    "ehrsatz": ("ours", "Ours", ("ehrsatz", "polars", "scikit-learn", "numpy")),
+    "sdv_copula": ("sdv", "SdvCopula", ("sdv", "copulas")),
+    "sdv_ctgan": ("sdv", "SdvCtgan", ("sdv", "ctgan", "torch")),
+    "sdv_tvae": ("sdv", "SdvTvae", ("sdv", "ctgan", "torch")),
+    "mostly": ("mostly", "Mostly", ("mostlyai-engine", "torch")),
+    "pyseq_cart": ("synthpop", "PySeqCart", ("pyseq_cart",)),
+    "python_synthpop": ("synthpop", "PythonSynthpop", ("python-synthpop",)),
+    "synthcity_bayesnet": ("synthcity", "SynthcityBayesNet", ("synthcity", "pgmpy")),
+}
+
+
+class CutError(BaseException):
+    """The CPU cap was reached. Not an Exception, so that no method swallows it by accident."""
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and its finished workers."""
+    own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime
+
+
+def peak_megabytes() -> float:
+    """High-water mark of resident memory of this process alone, or of its largest worker."""
+    own = next(
+        int(line.split()[1])
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        if line.startswith("VmHWM")
+    )
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
+
+
+def timed(record: dict[str, Any], name: str, action: Callable[[], Any]) -> Any:
+    """Run an action and record its wall and CPU seconds."""
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    try:
+        return action()
+    finally:
+        record[f"{name}_wall_s"] = round(time.perf_counter() - wall, 3)
+        record[f"{name}_cpu_s"] = round(cpu_seconds() - cpu, 3)
+
+
+def main() -> int:
+    """Run one fit and write run.json, also when it fails."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("method", choices=METHODS)
+    parser.add_argument("--split", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", type=int, help="rows to draw; default: as many as train")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cap", type=int, default=0, help="CPU seconds a fit may take; 0: no cap")
+    parser.add_argument("--options", default="{}")
+    given = parser.parse_args()
+    file, name, packages = METHODS[given.method]
+    record: dict[str, Any] = {
+        "method": given.method,
+        "options": json.loads(given.options),
+        "seed": given.seed,
+        "cap_cpu_s": given.cap,
+        "versions": {"python": platform.python_version()},
+        "status": "failed",
+        "notes": [],
+    }
+    try:
+        method = getattr(importlib.import_module(f"benchmarks.tabular.methods.{file}"), name)()
+        record["versions"] |= {package: importlib.metadata.version(package) for package in packages}
+        method.notes, method.options = record["notes"], record["options"]
+        method.seed, method.cap = given.seed, given.cap
+        timed(record, "import", method.start)
+        timed(record, "read", lambda: method.read(given.split))
+        with _Cap(given.cap):
+            timed(record, "fit", method.fit)
+        rows = given.rows or method.n_rows
+        drawn = timed(record, "sample", lambda: method.sample(rows))
+        record["rows"] = rows
+        method.write(drawn, given.out / "synth.csv")
+        record["status"] = "cut" if getattr(method, "cut", False) else "ok"
+    except CutError:
+        record["status"] = "stopped"
+        record["error"] = f"stopped at the cap of {given.cap} CPU seconds before a model could be used"
+    except Exception as error:  # noqa: BLE001 - a peer's failure is a result, recorded and shown in the table
+        record["error"] = f"{type(error).__name__}: {str(error)[:300]}"
+        traceback.print_exc()
+    record["peak_mb"] = round(peak_megabytes())
+    (given.out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.flush()
+    os._exit(0)  # peers leave worker pools behind that would keep the process alive
+
+
+class _Cap:
+    """Raise `CutError` in the main thread once the block has used so many CPU seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+
+    def __enter__(self) -> None:
+        def stop(signum: int, frame: Any) -> None:
+            raise CutError
+
+        if self.seconds:
+            signal.signal(signal.SIGPROF, stop)
+            signal.setitimer(signal.ITIMER_PROF, self.seconds)
+
+    def __exit__(self, *exc: object) -> None:
+        if self.seconds:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

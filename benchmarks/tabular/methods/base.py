@@ -1,0 +1,44 @@
+"""What the child process asks of a method: start (imports), read, fit, sample, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tabular.frames import Spec, read_frame, read_spec, write_frame
+
+
+class Method:
+    """A method that takes and gives pandas frames.
+
+    start imports the method's package; fit learns from `self.frame`; sample returns a frame of n rows. `cut` is set
+    by a method that was stopped at the cap and draws from what it had learned by then.
+    """
+
+    notes: list[str]
+    options: dict[str, Any]
+    seed: int
+    cap: int
+    cut = False
+
+    def start(self) -> None:
+        """Import what the method needs."""
+
+    def read(self, split: Path) -> None:
+        """Read train.csv by its spec."""
+        self.spec: Spec = read_spec(split)
+        self.frame = read_frame(split / "train.csv", self.spec)
+        self.n_rows = len(self.frame)
+        self.categories = [name for name, kind in self.spec["columns"].items() if kind == "cat"]
+
+    def fit(self) -> None:
+        """Learn."""
+        raise NotImplementedError
+
+    def sample(self, n: int) -> Any:
+        """Draw n rows."""
+        raise NotImplementedError
+
+    def write(self, drawn: Any, path: Path) -> None:
+        """Write what sample gave as CSV."""
+        write_frame(drawn, path)

@@ -1,0 +1,39 @@
+"""ehrsatz itself, used as a hospital would: read the CSV, fit with default settings, sample, write CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tabular.methods.base import Method
+
+
+class Ours(Method):
+    """options: name of the generator, and its parameters where they differ from the default."""
+
+    def start(self) -> None:
+        """Import the package (no pandas in this process)."""
+        from ehrsatz import pipeline
+        from ehrsatz.exporters.csv import CsvExporter
+
+        self.package, self.exporter = pipeline, CsvExporter
+
+    def read(self, split: Path) -> None:
+        """Read train.csv as it is, with every guess left to the package."""
+        self.dataset = self.package.read(split / "train.csv")
+        self.n_rows = self.dataset.n_rows
+
+    def fit(self) -> None:
+        """Fit the generator named in the options."""
+        parameters = {name: value for name, value in self.options.items() if name != "generator"}
+        self.model = self.package.generator(self.options["generator"], **parameters)
+        self.model.fit(self.dataset, seed=self.seed)
+
+    def sample(self, n: int) -> Any:
+        """Draw n subjects."""
+        return self.model.sample(n, seed=self.seed)
+
+    def write(self, drawn: Any, path: Path) -> None:
+        """Write the only table as the package writes CSV, in the spelling of its source."""
+        (written,) = self.exporter().write(drawn, path.parent)
+        written.rename(path)
