@@ -323,7 +323,11 @@ class Generator(ABC):
                     f"'{name}' is an identifier, or follows from other columns by a constraint.",
                     "Condition on the columns that it follows from.",
                 )
-        conditions = Given({name: self._typed(name, cells) for name, cells in exact.items()}, band, among)
+        conditions = Given(
+            {name: self._typed(name, cells) for name, cells in exact.items()},
+            {name: (self._value(name, low), self._value(name, high)) for name, (low, high) in band.items()},
+            {name: tuple(self._value(name, value) for value in values) for name, values in among.items()},
+        )
         self._check_feasible(conditions)
         return conditions
 
@@ -333,7 +337,10 @@ class Generator(ABC):
         column = self.schema_.parent[name]
         wanted = dtype_of(column.kind)
         if column.kind in {"date", "datetime"} and cells.dtype == pl.String:
-            typed = cells.str.to_datetime(strict=False).cast(wanted)
+            typed = cells.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False)
+            for spelling in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"):
+                typed = typed.fill_null(cells.str.to_datetime(spelling, strict=False))
+            typed = typed.fill_null(cells.str.to_date("%Y-%m-%d", strict=False).cast(typed.dtype)).cast(wanted)
         else:
             typed = cells.cast(wanted, strict=False)
         if typed.null_count() > cells.null_count():
@@ -343,6 +350,9 @@ class Generator(ABC):
                 "Correct them.",
             )
         return typed
+
+    def _value(self, name: str, value: Any) -> Any:
+        return None if value is None else self._typed(name, pl.Series(name, [value]))[0]
 
     def _check_feasible(self, given: Given) -> None:
         table = self.schema_.parent
@@ -377,8 +387,10 @@ class Generator(ABC):
                 unknown = [value for value in values if str(value) not in self.levels_[name]]
                 if unknown:
                     raise InfeasibleError(
-                        f"Expected given for '{name}' among the {len(self.levels_[name])} levels held by at least {MIN_SUBJECTS} training subjects.",
-                        f"{len(unknown)} of the values asked for is not among them.{nearest(str(unknown[0]), self.levels_[name])}",
+                        f"Expected given for '{name}' among the {len(self.levels_[name])} levels that at least "
+                        f"{MIN_SUBJECTS} training subjects hold.",
+                        f"{len(unknown)} of the values asked for is not among them."
+                        + nearest(str(unknown[0]), self.levels_[name]),
                         "Ask for a level that the training data hold, or bring more of its rows.",
                     )
 
@@ -411,7 +423,12 @@ def read_head(folder: str | Path) -> dict[str, Any]:
             "weights.npz is absent.",
             "Fit again, or restore the folder.",
         )
-    if not isinstance(head, dict) or head.get("format", 0) > MODEL_FORMAT:
+    written = head.get("format") if isinstance(head, dict) else None
+    if not isinstance(written, int):
+        raise ModelError(
+            "Expected generator.json as it was saved.", "It names no format.", "Fit again, or restore the folder."
+        )
+    if written > MODEL_FORMAT:
         raise ModelError(
             f"Expected a model of format {MODEL_FORMAT} or older.",
             "It was written by a newer ehrsatz.",

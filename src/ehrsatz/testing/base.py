@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,8 @@ import polars as pl
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import EhrsatzError
 from ehrsatz.generators.base import Generator
+
+T = TypeVar("T")
 
 
 def demand(holds: bool, message: str) -> None:
@@ -33,6 +35,14 @@ def expect(error: type[Exception], call: Callable[[], Any], what: str) -> str:
     except Exception as raised:
         raise AssertionError(f"{what}: raises {type(raised).__name__}, expected {error.__name__}") from raised
     raise AssertionError(f"{what}: raises nothing, expected {error.__name__}")
+
+
+def succeed(call: Callable[[], T], what: str) -> T:
+    """Return what a call returns, or demand that it had not refused."""
+    try:
+        return call()
+    except EhrsatzError as raised:
+        raise AssertionError(f"{what} raises {type(raised).__name__}: {raised}") from raised
 
 
 def random_state() -> tuple[Any, ...]:
