@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,6 +22,8 @@ class FakeScore:
     n: int = 100
     params: dict[str, Any] = field(default_factory=dict)
     status: str = "measured"
+    meaning: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,13 @@ def test_distance_from_the_reference() -> None:
     assert decide(threshold, FakeScore("m", 0.74, reference=0.7)) == "pass"
     assert decide(threshold, FakeScore("m", 0.76, reference=0.7)) == "deny"
     assert decide(threshold, FakeScore("m", 0.76)) == "hold"  # no reference: not measured
+
+
+def test_the_interval_of_the_distance_itself_wins() -> None:
+    threshold = {"metric": "m", "at_most": 0.05, "against": "reference", "judge": "lenient", "severity": "deny"}
+    wide = FakeScore("m", 0.8, (0.7, 0.9), reference=0.7)
+    assert decide(threshold, wide) == "pass"
+    assert decide(threshold, replace(wide, details={"excess_interval": [0.08, 0.12]})) == "deny"
 
 
 @pytest.mark.parametrize(
@@ -170,3 +179,53 @@ def test_a_wrong_policy_is_refused_without_its_values(text: str, hint: str, tmp_
         Policy.from_file(path)
     assert hint in str(caught.value)
     assert "SECRET123" not in str(caught.value)
+
+
+class TestDefault:
+    """The built-in policy passes a further real sample, denies copies, and holds what is unlike the data."""
+
+    good: ClassVar[dict[str, FakeScore]] = {
+        "exact_copies": FakeScore("exact_copies", 0.03, (0.02, 0.04), 0.03),
+        "near_copies": FakeScore("near_copies", 0.02, (0.01, 0.03), 0.015),
+        "dcr_share": FakeScore("dcr_share", 0.52, (0.48, 0.56), 0.5),
+        "membership": FakeScore("membership", 0.54, (0.50, 0.58), 0.53),
+        "membership_tpr": FakeScore("membership_tpr", None, status="not_applicable"),
+        "margins": FakeScore("margins", 0.96, (0.95, 0.97), 0.97),
+        "detection": FakeScore("detection", 0.62, (0.58, 0.66), 0.5),
+        "coverage": FakeScore("coverage", 0.93, (0.9, 0.96), 0.95),
+        "missingness": FakeScore("missingness", 0.01, (0.0, 0.02), 0.01),
+        "tstr_gap": FakeScore("tstr_gap", None, status="not_applicable"),
+    }
+
+    def decide(self, *others: FakeScore) -> str:
+        scores = {**self.good, **{one.metric: one for one in others}}
+        return judge(FakeEvaluation(tuple(scores.values()), (FakeFinding("order", 100, 0),))).decision
+
+    def test_passes_what_noise_explains(self) -> None:
+        assert self.decide() == "pass"
+        assert self.decide(FakeScore("membership", 0.60, (0.54, 0.66), 0.53)) == "pass"  # few rows, wide interval
+
+    @pytest.mark.parametrize(
+        "score",
+        [
+            FakeScore("exact_copies", 0.2, (0.17, 0.23), 0.03),
+            FakeScore("near_copies", 0.3, (0.25, 0.35), 0.02),
+            FakeScore("dcr_share", 0.9, (0.88, 0.92), 0.5),
+            FakeScore("membership", 0.83, (0.8, 0.86), 0.52),
+        ],
+    )
+    def test_denies_leaks(self, score: FakeScore) -> None:
+        assert self.decide(score) == "deny"
+
+    @pytest.mark.parametrize(
+        "score",
+        [
+            FakeScore("detection", 0.97, (0.95, 0.99), 0.5),
+            FakeScore("margins", 0.7, (0.68, 0.72), 0.97),
+            FakeScore("membership", 0.58, (0.56, 0.60), 0.52),
+            FakeScore("membership", None, status="failed"),
+            FakeScore("tstr_gap", 0.2, (0.1, 0.3), 0.0),
+        ],
+    )
+    def test_holds_what_is_doubtful(self, score: FakeScore) -> None:
+        assert self.decide(score) == "hold"
