@@ -1,0 +1,120 @@
+"""Measure everything: the registered metrics on one coding of three datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ehrsatz import registry
+from ehrsatz.dataset import Dataset
+from ehrsatz.evaluation.base import Metric, Score
+from ehrsatz.evaluation.space import Comparison
+
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores of one synthetic dataset.
+
+    Parameters
+    ----------
+    scores
+        One per metric, in the order of the registry.
+    details
+        Plain JSON types: rows and subjects of each dataset, target, seed, format.
+    """
+
+    scores: tuple[Score, ...]
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, metric: str) -> Score:
+        return next(score for score in self.scores if score.metric == metric)
+
+    def __contains__(self, metric: object) -> bool:
+        return any(score.metric == metric for score in self.scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, the same for the same data and seed."""
+        return {"format": FORMAT, "details": self.details, "scores": [score.to_dict() for score in self.scores]}
+
+
+def evaluate(
+    train: Dataset,
+    holdout: Dataset,
+    synthetic: Dataset,
+    *,
+    target: str | None = None,
+    seed: int,
+    metrics: Iterable[str | Metric] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure fidelity, utility and privacy of a synthetic dataset.
+
+    Cost is linear in rows; measures that compare rows with rows work on at most 20,000 of them, and say so in their
+    parameters.
+
+    Parameters
+    ----------
+    train
+        Real rows that the generator saw.
+    holdout
+        Real rows of other subjects, which it did not see; half of all subjects is a good size.
+    synthetic
+        What came out.
+    target
+        Column, or "table.column", that models are to predict; None leaves utility unmeasured.
+    seed
+        Decides subsamples, folds and resampling: the same seed gives the same scores, whatever the order of the rows.
+    metrics
+        Names or instances; None for all that are registered.
+    progress
+        Called as progress(metric, done, total).
+
+    Returns
+    -------
+    Evaluation with one score per metric; what could not be measured has a status and a reason instead of a value.
+
+    Raises
+    ------
+    DataError
+        When the datasets do not hold the same tables, or train and holdout share subjects.
+    SchemaError
+        When the target is no compared column.
+    UnknownNameError
+        When a metric is not registered.
+    """
+    chosen: list[Metric] = []
+    for one in registry.names("metrics") if metrics is None else metrics:
+        chosen.append(registry.find("metrics", one)(target=target) if isinstance(one, str) else one)
+    comparison = Comparison.of(train, holdout, synthetic, seed=seed)
+    if target is not None:
+        comparison.locate(target)
+    scores = []
+    for done, metric in enumerate(chosen):
+        if progress is not None:
+            progress(metric.name, done, len(chosen))
+        scores.append(metric.compute_on(comparison, seed=seed))
+    if progress is not None:
+        progress("evaluate", len(chosen), len(chosen))
+    named = {"train": train, "holdout": holdout, "synthetic": synthetic}
+    details = {
+        "seed": int(seed),
+        "target": target,
+        "rows": {name: {t: frame.height for t, frame in one.tables.items()} for name, one in named.items()},
+        "subjects": {name: one.n_subjects for name, one in named.items()},
+        "metrics": {
+            one.name: {
+                "title": one.title,
+                "family": one.family,
+                "goal": one.goal,
+                "low": one.low,
+                "high": one.high,
+                "ideal": one.ideal,
+            }
+            for one in chosen
+        },
+    }
+    return Evaluation(tuple(scores), details)
