@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -49,6 +50,20 @@ def random_state() -> tuple[Any, ...]:
     """Return the state of the process's own generators, which nothing may touch."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 - only looked at
     return (random.getstate(), name, bytes(np.asarray(keys)), tuple(rest))
+
+
+def untouched(call: Callable[[int], T], seed: int, what: str) -> T:
+    """Return call(seed); demand that the process's random state is as before.
+
+    A library that is imported on the way may draw from it once: then the call is made again, with another seed.
+    """
+    loaded, state = set(sys.modules), random_state()
+    result = call(seed)
+    if random_state() != state and set(sys.modules) - loaded:
+        state = random_state()
+        call(seed + 1)
+    demand(random_state() == state, f"{what} changes the process's own random state (random or numpy.random)")
+    return result
 
 
 def equal(one: Mapping[str, pl.DataFrame], other: Mapping[str, pl.DataFrame]) -> bool:
