@@ -28,6 +28,7 @@ _MAX_DIGITS = 9
 _FIT_SHARE = 0.99  # share of values that must lie on a grid for the column to have it
 _MICRO = 1_000_000
 _TIME_UNITS = (86_400 * _MICRO, 3_600 * _MICRO, 60 * _MICRO, _MICRO, 1_000, 1)
+_MIN_MULTIPLES = 5  # the common factor of fewer values may be one of them
 _MIN_HEAPED = 50  # fewer values say nothing about digits
 
 
@@ -87,7 +88,8 @@ def learn_grid(values: Floats, kind: str) -> Grid:
     if decimals is None or digits is not None:
         return Grid(decimals, digits)
     steps = np.unique(np.abs(np.rint(values * 10.0**decimals)))
-    if steps[-1] >= 2.0**53 or kind == "date":
+    too_few = np.count_nonzero(values) < _MIN_MULTIPLES
+    if steps[-1] >= 2.0**53 or kind == "date" or too_few:
         return Grid(decimals, None)
     factor = int(np.gcd.reduce(steps.astype(np.int64)))
     return Grid(decimals, None, max(1, factor))
