@@ -83,7 +83,7 @@ class Copula(Generator):
         progress("orders", 2, 3)
         ranks = np.concatenate([_rank(atoms, self.orders_), gone.astype(np.int32)], axis=1)
         latent = latent_correlation(ranks, self.shares_)
-        self.correlation_ = np.round(positive_definite(latent, len(ranks)), 6)
+        self.correlation_ = np.asarray(np.round(positive_definite(latent, len(ranks)), 6), dtype=np.float64)
         self._factorise()
         progress("correlation", 3, 3)
 
@@ -115,7 +115,9 @@ class Copula(Generator):
         self._factorise()
 
     def _factorise(self) -> None:
-        self.factor_ = np.linalg.cholesky(self.correlation_) if len(self.correlation_) else self.correlation_
+        self.factor_ = self.correlation_
+        if len(self.correlation_):
+            self.factor_ = np.asarray(np.linalg.cholesky(self.correlation_), dtype=np.float64)
 
     def _atoms(self, u: Floats, window: Window | None) -> tuple[NDArray[np.int32], Floats]:
         """Atoms and positions within them of latent uniforms, shape (n, D) each; u has shape (n, M)."""
@@ -153,7 +155,7 @@ class Copula(Generator):
         latent[:, held] = gibbs(self.correlation_[np.ix_(held, held)], [cells[m] for m in held], u)
         slope = np.linalg.solve(self.correlation_[np.ix_(held, held)], self.correlation_[np.ix_(held, rest)])
         spare = self.correlation_[np.ix_(rest, rest)] - self.correlation_[np.ix_(rest, held)] @ slope
-        latent[:, rest] = mix(noise[:, rest], np.linalg.cholesky(spare + 1e-10 * np.eye(len(rest))))
+        latent[:, rest] = mix(noise[:, rest], np.asarray(np.linalg.cholesky(spare + 1e-10 * np.eye(len(rest)))))
         for place, m in enumerate(held):
             latent[:, rest] += latent[:, m, None] * slope[place]
         return latent
