@@ -1,0 +1,241 @@
+"""The pages: their examples run, and everything that has a name is documented in docs/reference.md.
+
+A ```python block runs; the blocks of one page run in order, in one folder and one name space. A ```console block runs
+its lines that begin with "$ "; the line before the fence may hold `<!-- exit: 1 -->` for another exit code than 0. The
+output lines under a command must come back, but for their numbers. A block after `<!-- sketch -->` does not run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+
+import ehrsatz
+from conftest import ROOT
+from ehrsatz import registry
+from ehrsatz.schema import Column, Constraint, ConstraintKind, Disclosure, Kind, Link, Role
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+FENCE = re.compile(r"(?P<before>[^\n]*\n)?^```(?P<kind>[a-z]*)\n(?P<body>.*?)^```$", flags=re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    body: str
+    before: str
+    line: int
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        yield Block(match["kind"], match["body"], match["before"] or "", text.count("\n", 0, match.start("kind")) + 1)
+
+
+def running(page: Path) -> list[Block]:
+    return [one for one in blocks(page) if one.kind in {"python", "console"} and "<!-- sketch -->" not in one.before]
+
+
+# ---------------------------------------------------------------------- examples run
+@pytest.mark.parametrize("page", [page for page in PAGES if running(page)], ids=lambda page: page.name)
+def test_examples_run(page: Path, tmp_path: Path) -> None:
+    place = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": place, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    names: dict[str, object] = {}
+    here = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        for block in running(page):
+            if block.kind == "python":
+                exec(compile(block.body, f"{page.name}:{block.line}", "exec"), names)
+            else:
+                run_console(block, f"{page.name}:{block.line}", env)
+    finally:
+        os.chdir(here)
+
+
+def run_console(block: Block, where: str, env: dict[str, str]) -> None:
+    wanted = int(match[1]) if (match := re.search(r"exit: (\d+)", block.before)) else 0
+    for part in re.split(r"^\$ ", block.body, flags=re.M)[1:]:
+        lines = part.split("\n")
+        n_command = next(i for i, line in enumerate(lines) if not line.endswith("\\")) + 1
+        command, output = "\n".join(lines[:n_command]), [line for line in lines[n_command:] if line.strip()]
+        if re.match(r"(python3 -m venv|pip |\.venv/bin/pip)", command):
+            continue  # set-up: .ci/run does it
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == wanted, f"{where}: {command}: exit code {done.returncode}\n{said[-1500:]}"
+        told = {without_numbers(line) for line in said.splitlines()}
+        lost = [line for line in output if line.strip() != "..." and without_numbers(line) not in told]
+        assert not lost, f"{where}: {command}: no longer says:\n" + "\n".join(lost) + f"\nbut:\n{said[-3000:]}"
+
+
+def without_numbers(line: str) -> str:
+    return re.sub(r"-?\d[\d,.]*", "0", re.sub(r"\s+", " ", line.strip())).replace("passed", "?").replace("missed", "?")
+
+
+def test_the_check_of_examples_sees_a_changed_output(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="no longer says"):
+        run_console(Block("console", "$ echo one 2\ntwo 2\n", "", 1), "here", dict(os.environ))
+    run_console(Block("console", "$ echo one 2\none 35\n", "", 1), "here", dict(os.environ))
+    with pytest.raises(AssertionError, match="exit code 1"):
+        run_console(Block("console", "$ false\n", "", 1), "here", dict(os.environ))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_yaml_examples_are_valid(page: Path) -> None:
+    import yaml
+
+    from ehrsatz.gate import Policy
+    from ehrsatz.scenario import Scenario
+    from ehrsatz.schema import Schema
+
+    for block in blocks(page):
+        if block.kind != "yaml" or "<!-- sketch -->" in block.before:
+            continue
+        data = yaml.safe_load(block.body)
+        kind = Policy if "thresholds" in data else Schema if "tables" in data else Scenario
+        kind.from_dict(data)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{page.name}: {target}"
+        if anchor and there.suffix == ".md":
+            heads = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), flags=re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in slugs, f"{page.name}: {target}"
+
+
+# ---------------------------------------------------------------------- the README
+def test_readme_names_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for marker in ("run", "test"):
+        match = re.search(rf"<!-- command: {marker} -->\n```[a-z]*\n(.+?)\n```", text)
+        assert match and "\n" not in match[1].strip(), f"the README's {marker} command is one line after its marker"
+        assert "pip install" in match[1]
+
+
+def test_readme_s_first_page_says_what_matters() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = "\n".join(text.splitlines()[:60]).lower()
+    for words in ("not automatically anonymous", "no proof", "not for care", "pip install"):
+        assert words in first, words
+    assert text.count("img.shields.io") <= 4
+
+
+# ---------------------------------------------------------------------- everything that has a name is documented
+def names_in(*annotations: object) -> list[str]:
+    from typing import get_args
+
+    return [name for one in annotations for name in get_args(one)]
+
+
+def documented(name: str) -> bool:
+    return re.search(rf"`(?:[^`\n]*[^\w`-])?{re.escape(name)}(?![\w-])[^`\n]*`", REFERENCE) is not None
+
+
+@pytest.mark.parametrize("room", sorted(registry.BUILT_IN))
+def test_every_variant_is_documented(room: str) -> None:
+    lacking = [name for name in registry.names(room) if f"| `{name}` |" not in REFERENCE]
+    assert not lacking, f"docs/reference.md has no line for the {room}: {', '.join(lacking)}"
+
+
+@pytest.mark.parametrize("name", registry.names("generators"))
+def test_every_parameter_of_a_generator_is_documented(name: str) -> None:
+    line = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |"))
+    parameters = inspect.signature(registry.find("generators", name).__init__).parameters
+    lacking = [one for one in parameters if one != "self" and f"`{one}`" not in line]
+    assert not lacking, f"docs/reference.md does not name parameters of {name}: {', '.join(lacking)}"
+
+
+def test_every_command_and_option_is_documented() -> None:
+    import typer.main
+
+    from ehrsatz.cli.main import app
+
+    group = typer.main.get_command(app)
+    lacking = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        lacking += [] if documented(f"ehrsatz {name}") else [name]
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help" and not documented(option):
+                    lacking.append(f"{name} {option}")
+    for parameter in group.params:
+        lacking += [one for one in parameter.opts if one not in {"--help", "-h"} and not documented(one)]
+    assert not lacking, f"docs/reference.md lacks: {', '.join(lacking)}"
+
+
+def test_every_documented_option_exists() -> None:
+    import typer.main
+
+    from ehrsatz.cli.main import app
+
+    group = typer.main.get_command(app)
+    known = {one for parameter in group.params for one in parameter.opts} | {"--help"}
+    for command in group.commands.values():  # type: ignore[attr-defined]
+        known |= {one for parameter in command.params for one in parameter.opts}
+    for page in PAGES:
+        if page.name == "CONTRIBUTING.md":
+            continue
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if "ehrsatz" in line or page.name == "reference.md":
+                strange = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)) - known - {"--check"}
+                assert not strange, f"{page.name}: {', '.join(strange)}"
+
+
+def test_every_scenario_key_is_documented() -> None:
+    from pydantic import BaseModel
+
+    from ehrsatz.scenario import Scenario
+
+    lacking = []
+    for name, one in Scenario.model_fields.items():
+        lacking += [] if f"| `{one.alias or name}` |" in REFERENCE else [name]
+        part = one.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            keys = [f"{name}.{inner.alias or key}" for key, inner in part.model_fields.items()]
+            lacking += [key for key in keys if f"| `{key}` |" not in REFERENCE]
+    assert not lacking, f"docs/reference.md lacks the scenario keys: {', '.join(lacking)}"
+
+
+def test_every_policy_and_schema_key_is_documented() -> None:
+    from ehrsatz.gate import Policy, Threshold
+
+    keys = [*Policy.model_fields, *Threshold.model_fields]
+    keys += [
+        one.name for cls in (Column, Link, Constraint) for one in fields(cls) if (cls, one.name) != (Column, "name")
+    ]
+    keys += names_in(Kind, Role, Disclosure, ConstraintKind)
+    lacking = [key for key in keys if not documented(key)]
+    assert not lacking, f"docs/reference.md lacks: {', '.join(lacking)}"
+
+
+def test_every_public_name_and_exit_code_is_documented() -> None:
+    from ehrsatz.cli import main
+
+    lacking = [name for name in ehrsatz.__all__ if not documented(name)]
+    assert not lacking, f"docs/reference.md lacks: {', '.join(lacking)}"
+    codes = [0, main.HELD, main.USAGE, main.FAULT, main.STOPPED, main.ENDED]
+    table = REFERENCE[REFERENCE.index("## Exit codes") : REFERENCE.index("## Release folder")]
+    assert all(str(code) in table for code in codes)
+
+
+def test_changelog_names_the_version() -> None:
+    assert f"## {ehrsatz.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
