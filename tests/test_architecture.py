@@ -26,6 +26,7 @@ FLOORS = (
     {"gate"},
     {"capsule"},
     {"pipeline", "testing"},
+    {"estimate", "steps"},
     {"cli", "web", "pytest_plugin"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -148,6 +148,34 @@ def test_deny_wins_over_hold_and_stands_first() -> None:
     assert verdict.reasons[0].startswith("b:")
 
 
+@pytest.mark.parametrize(
+    ("threshold", "score", "text"),
+    [
+        ({"at_most": 0.6}, FakeScore("m", 0.7), "0.7 is beyond the limit, at most 0.6. So be it."),
+        ({"at_most": 0.6}, FakeScore("m", 0.5), "0.5 is within the limit, at most 0.6."),
+        (
+            {"at_most": 0.6, "judge": "lenient"},
+            FakeScore("m", 0.7, (0.5, 0.9)),
+            "0.7 is beyond the limit, at most 0.6, by no more than chance explains.",
+        ),
+        (
+            {"at_least": -0.05, "against": "reference", "judge": "lenient"},
+            FakeScore("m", 0.7, (0.65, 0.75), 0.9),
+            "0.7, where real data score 0.9, is beyond the limit, not more than 0.05 below real data, and by more than "
+            "chance explains. So be it.",
+        ),
+        (
+            {"at_most": 0.02, "against": "reference"},
+            FakeScore("m", 0.0, reference=0.01),
+            "0, where real data score 0.01, is within the limit, not more than 0.02 above real data.",
+        ),
+    ],
+)
+def test_reasons_read_as_sentences(threshold: dict[str, Any], score: FakeScore, text: str) -> None:
+    policy = Policy.from_dict({"thresholds": [{"metric": "m", "reason": "So be it.", **threshold}]})
+    assert judge(FakeEvaluation((score,)), policy).checks[0].reason == text
+
+
 def test_the_verdict_is_plain_json_with_its_policy() -> None:
     policy = Policy.from_dict({"name": "ours", "thresholds": [{"metric": "m", "at_most": 0.5, "reason": "because"}]})
     verdict = judge(FakeEvaluation((FakeScore("m", 0.7, (0.6, 0.8), 0.5),)), policy)
@@ -190,6 +218,7 @@ class TestDefault:
         "dcr_share": FakeScore("dcr_share", 0.52, (0.48, 0.56), 0.5),
         "membership": FakeScore("membership", 0.54, (0.50, 0.58), 0.53),
         "membership_tpr": FakeScore("membership_tpr", None, status="not_applicable"),
+        "worst_margin": FakeScore("worst_margin", 0.85, (0.8, 0.9), 0.9),
         "margins": FakeScore("margins", 0.96, (0.95, 0.97), 0.97),
         "detection": FakeScore("detection", 0.62, (0.58, 0.66), 0.5),
         "coverage": FakeScore("coverage", 0.93, (0.9, 0.96), 0.95),

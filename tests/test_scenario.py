@@ -90,6 +90,11 @@ def test_round_trip_and_changes() -> None:
     assert changed.output.formats == ("parquet",)
 
 
+def test_a_new_place_takes_the_place_of_the_old_one() -> None:
+    scenario = Scenario.from_yaml("source: {bundled: heart_disease_uci, target: num}").changed({"source.url": "a://b"})
+    assert (scenario.source.bundled, scenario.source.url, scenario.source.target) == (None, "a://b", "num")
+
+
 def test_frozen() -> None:
     with pytest.raises(ValueError):
         Scenario().seed = 3  # type: ignore[misc]

@@ -89,13 +89,18 @@ class Threshold(BaseModel):
     @property
     def text(self) -> str:
         """The limit in words."""
-        limit = f"at most {self.at_most:g}" if self.at_most is not None else f"at least {self.at_least:g}"
-        number = {
-            "value": "",
-            "lenient": ", by the better end of the interval",
-            "strict": ", by the worse end of the interval",
-        }
-        return limit + (" from the reference" if self.against == "reference" else "") + number[self.judge]
+        limit = self.at_most if self.at_most is not None else self.at_least or 0.0
+        if self.against == "absolute":
+            return f"at {'most' if self.at_most is not None else 'least'} {limit:g}"
+        side = "above" if self.at_most is not None else "below"
+        far = limit if self.at_most is not None else -limit
+        if far >= 0:
+            return f"not more than {far:g} {side} real data"
+        return f"at least {-far:g} {'below' if side == 'above' else 'above'} real data"
+
+    def keeps(self, number: float) -> bool:
+        """Whether a number is within the limit; the limit itself is."""
+        return number <= self.at_most if self.at_most is not None else number >= (self.at_least or 0.0)
 
 
 class Policy(BaseModel):
@@ -218,8 +223,8 @@ def judge(evaluation: Any, policy: Policy | None = None) -> Verdict:
             checks += _check_rules(threshold, findings)
             continue
         measured = [score for score in scores if score.metric == threshold.metric]
-        checks += [_check(threshold, score) for score in measured] or [
-            _unmeasured(threshold, threshold.metric, "it was not measured, and what was not measured has not passed")
+        checks += [_check(threshold, score, len(measured) > 1) for score in measured] or [
+            _unmeasured(threshold, threshold.metric, "it was not measured, and what was not measured has not passed.")
         ]
     missed = {check.severity for check in checks if check.passed is False}
     decision: Decision = "deny" if "deny" in missed else "hold" if missed else "pass"
@@ -228,32 +233,49 @@ def judge(evaluation: Any, policy: Policy | None = None) -> Verdict:
     return Verdict(decision, tuple(checks), rules.to_dict())
 
 
-def _check(threshold: Threshold, score: ScoreLike) -> Check:
-    name = _named(score)
+def _check(threshold: Threshold, score: ScoreLike, several: bool) -> Check:
+    name = _named(score) if several else score.metric
     if score.status == "not_applicable" and threshold.when_not_applicable == "skip":
-        reason = "it does not apply to these data; the policy goes on without it"
+        reason = "it does not apply to these data; the policy goes on without it."
         return Check(name, None, None, threshold.text, reason, threshold.severity, params=dict(score.params))
     if score.status != "measured" or score.value is None or not math.isfinite(score.value):
         what = "does not apply to these data" if score.status == "not_applicable" else "could not be measured"
         why = f" ({score.meaning.strip().rstrip('.')})" if score.meaning else ""
-        return _unmeasured(threshold, name, f"it {what}{why}, and what was not measured has not passed", score)
+        return _unmeasured(threshold, name, f"it {what}{why}, and what was not measured has not passed.", score)
     number = _judged(threshold, score)
     if number is None:
         lacking = "has no interval" if threshold.judge != "value" and score.interval is None else "has no reference"
-        return _unmeasured(threshold, name, f"it {lacking}, which the threshold needs", score)
-    passed = number <= threshold.at_most if threshold.at_most is not None else number >= (threshold.at_least or 0.0)
-    reason = f"{_number(number)} is {'within' if passed else 'beyond'} the limit ({threshold.text})"
+        return _unmeasured(threshold, name, f"it {lacking}, which the threshold needs.", score)
+    passed = threshold.keeps(number)
+    reason = _account(threshold, score, passed)
     return Check(
         name,
         passed,
         score.value,
         threshold.text,
-        reason + (f". {threshold.reason}" if threshold.reason and not passed else ""),
+        reason + (f" {threshold.reason}" if threshold.reason and not passed else ""),
         threshold.severity,
         number,
         score.reference,
         dict(score.params),
     )
+
+
+def _account(threshold: Threshold, score: ScoreLike, passed: bool) -> str:
+    """Say in a sentence what was found and how it lies to the limit."""
+    told = _number(score.value or 0.0)
+    if score.reference is not None and threshold.against == "reference":
+        told += f", where real data score {_number(score.reference)},"
+    told += f" is {'within' if passed else 'beyond'} the limit, {threshold.text}"
+    if threshold.judge == "value":
+        return f"{told}."
+    own = _judged(threshold.model_copy(update={"judge": "value"}), score)
+    by_value = own is not None and threshold.keeps(own)
+    if threshold.judge == "lenient":
+        if passed and not by_value:
+            return f"{told.replace('within', 'beyond', 1)}, by no more than chance explains."
+        return f"{told}." if passed else f"{told}, and by more than chance explains."
+    return f"{told}, at both ends of its interval." if passed else f"{told}, at one end of its interval at least."
 
 
 def _judged(threshold: Threshold, score: ScoreLike) -> float | None:
@@ -280,9 +302,9 @@ def _check_rules(threshold: Threshold, findings: Iterable[FindingLike]) -> list[
     checks = []
     for finding in findings:
         kept = 1.0 - finding.n_failed / finding.n_checked if finding.n_checked else 1.0
-        passed = kept <= threshold.at_most if threshold.at_most is not None else kept >= (threshold.at_least or 0.0)
-        reason = f"{finding.n_failed:,} of {finding.n_checked:,} rows break the rule"
-        text = reason + (f". {threshold.reason}" if threshold.reason and not passed else "")
+        passed = threshold.keeps(kept)
+        reason = f"{finding.n_failed:,} of {finding.n_checked:,} rows break the rule."
+        text = reason + (f" {threshold.reason}" if threshold.reason and not passed else "")
         checks.append(Check(f"{RULES} ({finding.rule})", passed, kept, threshold.text, text, threshold.severity, kept))
     return checks
 
@@ -301,50 +323,34 @@ def _number(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) >= 0.001 or value == 0 else f"{value:.2g}"
 
 
-def _limit(metric: str, reason: str, **rest: Any) -> dict[str, Any]:
-    return {"metric": metric, "judge": "lenient", "reason": reason, **rest}
+def _limit(
+    metric: str, reason: str, at_most: float | None = None, severity: Severity = "hold", **rest: Any
+) -> dict[str, Any]:
+    upper = {} if at_most is None else {"at_most": at_most}
+    return {"metric": metric, "judge": "lenient", "reason": reason, "severity": severity, **upper, **rest}
 
 
 # The built-in policy. Its limits lie between what sound and what leaking generators reach on public tables: a further
 # real sample scores about 0.51 in membership and 0.50 in dcr_share, plain regression trees up to 0.61 and 0.66, a copy
-# of the training rows 1.
+# of the training rows 1. Fidelity is held against real data of the same size, for small tables are unlike themselves.
 DEFAULT: dict[str, Any] = {
     "name": "default",
     "thresholds": [
+        _limit("exact_copies", "Rows repeat people whom the generator saw.", 0.01, "deny", against="reference"),
         _limit(
-            "exact_copies",
-            "Rows repeat real people whom the generator saw.",
-            at_most=0.01,
-            against="reference",
-            severity="deny",
+            "near_copies", "Rows lie too close to people whom the generator saw.", 0.03, "deny", against="reference"
         ),
-        _limit(
-            "near_copies",
-            "Rows lie too close to real people whom the generator saw.",
-            at_most=0.03,
-            against="reference",
-            severity="deny",
-        ),
-        _limit("dcr_share", "Rows are drawn to the people whom the generator saw.", at_most=0.60, severity="deny"),
-        _limit("dcr_share", "Rows are somewhat drawn to the people whom the generator saw.", at_most=0.55),
-        _limit("membership", "An attacker can tell who was in the training data.", at_most=0.60, severity="deny"),
-        _limit("membership", "An attacker has a hint at who was in the training data.", at_most=0.55),
-        _limit(
-            "membership_tpr",
-            "Some people stand out as having been in the training data.",
-            at_most=0.05,
-            when_not_applicable="skip",
-        ),
-        _limit("margins", "Single columns are not like the real ones.", at_least=0.90),
-        _limit("detection", "Rows are too easily told from real ones.", at_most=0.80),
-        _limit("coverage", "Parts of the real population are not represented.", at_least=0.80),
-        _limit("missingness", "Cells are missing more or less often than in real data.", at_most=0.05),
-        _limit(
-            "tstr_gap",
-            "Models trained on the rows predict worse on real people.",
-            at_most=0.05,
-            when_not_applicable="skip",
-        ),
-        {"metric": RULES, "at_least": 0.99, "reason": "Rows break rules that the real data keep."},
+        _limit("dcr_share", "Rows are drawn to the people whom the generator saw.", 0.60, "deny"),
+        _limit("dcr_share", "Rows are somewhat drawn to the people whom the generator saw.", 0.55),
+        _limit("membership", "An attacker can tell who was in the training data.", 0.60, "deny"),
+        _limit("membership", "An attacker has a hint at who was in the training data.", 0.55),
+        _limit("membership_tpr", "Some people stand out as training subjects.", 0.05, when_not_applicable="skip"),
+        _limit("margins", "Single columns are not like the real ones.", at_least=-0.05, against="reference"),
+        _limit("worst_margin", "One column is not like the real one.", at_least=-0.15, against="reference"),
+        _limit("missingness", "Cells are missing more or less often than in real data.", 0.03, against="reference"),
+        _limit("detection", "Rows are too easily told from real ones.", 0.80),
+        _limit("coverage", "Parts of the real population are not represented.", at_least=-0.15, against="reference"),
+        _limit("tstr_gap", "Models trained on the rows predict worse.", 0.05, when_not_applicable="skip"),
+        {"metric": RULES, "at_least": 0.99, "reason": "Rows break a rule that the real data keep."},
     ],
 }

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ehrsatz.errors import ScenarioError, nearest
 
 BUNDLED = ("heart_disease_uci",)
+_PLACES = ("source.path", "source.url", "source.bundled")
 
 
 class _Part(BaseModel):
@@ -205,6 +206,9 @@ class Scenario(_Part):
             *way, last = dotted.split(".")
             for key in way:
                 part = part.setdefault(key, {})
+            if dotted in _PLACES:
+                for other in _PLACES:
+                    part.pop(other.rpartition(".")[2], None)  # a new place takes the place of the old one
             part[last] = value
         return type(self).from_dict(data)
 

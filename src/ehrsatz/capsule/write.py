@@ -171,7 +171,7 @@ def readme(contents: Contents, formats: Sequence[str], kept: bool) -> str:
         "- manifest.json  versions, seeds and a hash of every file; check them with: ehrsatz verify <this folder>",
         "",
         "What you must know:",
-        "- No row describes a real person. Rows may resemble real people by chance.",
+        "- Rows are drawn from a model, none is taken from a real person; one may resemble a real person by chance.",
         "- Synthetic is not automatically anonymous. The scores are evidence, no proof; they cover the attacks that",
         "  were tried and no others. Whether the data may leave your house is for your data protection officer to say.",
         "- Patterns of the real data are kept in part. Rare groups and tails are less faithful than common ones.",

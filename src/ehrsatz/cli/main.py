@@ -1,0 +1,171 @@
+"""The command `ehrsatz`: its commands, its exit codes, and what a user sees when something goes wrong.
+
+Exit codes: 0 released or done; 1 held or denied; 2 wrong usage or bad input; 3 a fault of ehrsatz itself; 130 stopped
+by the user (143 where another process asked it to end). No message shows a cell value: an unexpected fault is named by
+its type and place alone, unless --debug asks for Python's own account.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from ehrsatz import __version__
+from ehrsatz.cli import doctor, fabricate, inspect, judging, model
+from ehrsatz.cli.screen import say
+from ehrsatz.errors import EhrsatzError, EhrsatzWarning
+
+HELD, USAGE, FAULT, STOPPED, ENDED = 1, 2, 3, 130, 143
+
+app = typer.Typer(
+    name="ehrsatz",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command, line in (
+    (fabricate.fabricate, "From a real table to a judged release, in one go."),
+    (inspect.inspect, "Show what each column holds; write a schema to edit."),
+    (model.fit, "Learn a model from a table and save it."),
+    (model.sample, "Draw rows from a saved model."),
+    (judging.evaluate, "Measure synthetic rows against real ones."),
+    (judging.gate, "Hold scores against a policy."),
+    (judging.verify, "Check that a release is as it was written."),
+    (doctor.doctor, "Show what is installed and how to get the rest."),
+):
+    app.command(short_help=line)(command)
+
+
+class Ended(KeyboardInterrupt):
+    """Another process asked this one to end; it is handled like Ctrl-C, so that nothing half written stays."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ehrsatz {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show Python's own account of a fault; it may contain values of the data.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Healthcare test data that people can trust: fabricated, judged, and released only past a gate.
+
+    Start with `ehrsatz fabricate` (a public table becomes ./release), or with your own table:
+
+    \b
+      ehrsatz inspect patients.csv --out schema.yaml
+      ehrsatz fabricate --from patients.csv --subject patient_id --target readmitted --out release/
+
+    Exit codes: 0 released, 1 held or denied, 2 wrong usage or bad input, 3 a fault of ehrsatz, 130 stopped.
+    """
+
+
+def run() -> None:
+    """Run the command line on the process's arguments and exit."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        What follows `ehrsatz` on the command line.
+    """
+    debug = "--debug" in arguments
+    with warnings.catch_warnings():
+        _quiet(debug)
+        before = _on_end()
+        try:
+            result = app(args=arguments, prog_name="ehrsatz", standalone_mode=False)
+            return result if isinstance(result, int) else 0
+        except EhrsatzError as error:
+            say(f"Error: {error}")
+            return USAGE
+        except Ended:
+            say("Ended by another process. Nothing half written was left.")
+            return ENDED
+        except (KeyboardInterrupt, typer.Abort) as stop:
+            ended = isinstance(stop.__context__, Ended)
+            say(f"{'Ended by another process' if ended else 'Stopped'}. Nothing half written was left.")
+            return ENDED if ended else STOPPED
+        except MemoryError:
+            say("Error: The work needs more memory than there is. Take fewer subjects with --sample-subjects.")
+            return USAGE
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has gone
+            return 0
+        except BaseException as error:  # noqa: BLE001 - the last line before the user: no value may be shown
+            return _other(error, debug)
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
+
+
+def _other(error: BaseException, debug: bool) -> int:
+    """Report a usage error of the parser, a wished exit, or a fault of ours; return the exit code."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if callable(show) and isinstance(code, int):  # the parser's own errors
+        show()
+        return USAGE
+    if isinstance(code, int):  # typer.Exit
+        return code
+    if debug:
+        raise error
+    say(
+        f"Error: ehrsatz failed with {type(error).__name__} at {_place(error)}. Its message may hold values: not shown."
+    )
+    say("Nothing half written was left. Run again with `ehrsatz --debug ...` to see it; please report what you find.")
+    return FAULT
+
+
+def _place(error: BaseException) -> str:
+    """The last line of ehrsatz's own code in a traceback, as module:line."""
+    place, trace = "an unknown place", error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if name.startswith("ehrsatz."):
+            place = f"{name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def _quiet(debug: bool) -> None:
+    """Show our own warnings as notes; those of libraries only with --debug, for they may quote values."""
+    if debug:
+        return
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("default", EhrsatzWarning)
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        say(f"Note: {message}")
+
+    warnings.showwarning = show
+
+
+def _on_end() -> Any:
+    """Turn a request to end (SIGTERM) into an exception; return the handler that was there."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended
+
+    try:
+        return signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread: the host program decides
+        return None

@@ -1,0 +1,130 @@
+"""Options that several commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ehrsatz.errors import ScenarioError
+
+
+def _generators(incomplete: str) -> list[str]:
+    from ehrsatz import registry
+
+    return [name for name in registry.names("generators") if name.startswith(incomplete)]
+
+
+def _formats(incomplete: str) -> list[str]:
+    from ehrsatz import registry
+
+    return [name for name in registry.names("exporters") if name.startswith(incomplete)]
+
+
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="PATH|URL", help="CSV or Parquet file, folder of them, or SQLAlchemy URL."),
+]
+Subject = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column that says whose row it is.")]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column that a prediction model would learn.")]
+SchemaFile = Annotated[Path | None, typer.Option("--schema", metavar="FILE", help="An edited schema.yaml; it wins.")]
+Tables = Annotated[list[str] | None, typer.Option("--table", metavar="NAME", help="Table to read; repeat for more.")]
+SampleSubjects = Annotated[int | None, typer.Option(min=2, help="Read only that many subjects, drawn by the seed.")]
+GeneratorName = Annotated[
+    str | None,
+    typer.Option(
+        "--generator", metavar="NAME", autocompletion=_generators, help="Method; see: doctor --list generators"
+    ),
+]
+Param = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Parameter of the method; repeat for more.")]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help='Condition on the rows: sex=F, age=40..60, or JSON such as \'{"sex": {"share": {"F": 0.5, "M": 0.5}}}\'.',
+    ),
+]
+Formats = Annotated[
+    str | None,
+    typer.Option("--format", metavar="LIST", autocompletion=_formats, help="csv, parquet, or both: csv,parquet"),
+]
+Seed = Annotated[int | None, typer.Option(help="Decides every draw; 0 by default.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+_BAND = re.compile(r"(-?[^.]*(?:\.\d+)?)\.\.(-?[^.]*(?:\.\d+)?)")
+
+
+def place(text: str | None) -> dict[str, str]:
+    """Return the scenario keys for what --from names: a database URL or a path."""
+    if text is None:
+        return {}
+    return {"source.url": text} if "://" in text else {"source.path": text}
+
+
+def formats(text: str | None) -> list[str] | None:
+    """Split a list of formats at commas; None stays None."""
+    return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
+
+
+def conditions(texts: list[str] | None) -> dict[str, Any]:
+    """Read conditions written as COLUMN=VALUE, COLUMN=MIN..MAX or JSON.
+
+    Raises
+    ------
+    ScenarioError
+        When one is neither.
+    """
+    found: dict[str, Any] = {}
+    for text in texts or []:
+        if text.lstrip().startswith("{"):
+            found.update(_json_object(text))
+            continue
+        name, value = _pair(text, "--given")
+        band = _BAND.fullmatch(value)
+        if band and (band[1] or band[2]):
+            ends = {"min": band[1], "max": band[2]}
+            found[name] = {end: _value(bound) for end, bound in ends.items() if bound}
+        else:
+            found[name] = _value(value)
+    return found
+
+
+def parameters(texts: list[str] | None) -> dict[str, Any]:
+    """Read parameters written as KEY=VALUE, where VALUE is JSON or plain text.
+
+    Raises
+    ------
+    ScenarioError
+        When one has no "=".
+    """
+    return {name: _value(value) for name, value in (_pair(text, "--param") for text in texts or [])}
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ScenarioError(
+            f"Expected {option} as NAME=VALUE.", "No '=' was found after a name.", f"Write it as {option} NAME=VALUE."
+        )
+    return name.strip(), value.strip()
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        where = f"position {error.pos}" if isinstance(error, json.JSONDecodeError) else "an unknown position"
+        raise ScenarioError(
+            "Expected --given as a JSON object.", f"It cannot be read at {where}.", "Quote it for the shell."
+        ) from None
+    return dict(data)

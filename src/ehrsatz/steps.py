@@ -1,0 +1,206 @@
+"""The flow's steps one at a time, on files: fit, sample, evaluate, judge, profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ehrsatz.capsule.write import check_target, staged
+from ehrsatz.dataset import Dataset
+from ehrsatz.errors import OutputError, ScenarioError
+from ehrsatz.evaluation.base import Score
+from ehrsatz.exporters.base import aside
+from ehrsatz.gate import Policy, Verdict, judge
+from ehrsatz.generators.base import Generator, load_any
+from ehrsatz.pipeline import (
+    Measured,
+    Progress,
+    draw,
+    evaluate,
+    exporters_of,
+    generator_of,
+    read,
+    read_scenario,
+    silent,
+    under,
+)
+from ehrsatz.rules.base import Finding
+from ehrsatz.scenario import Scenario, read_text
+from ehrsatz.schema import Schema
+
+
+def fit_model(scenario: Scenario, folder: str | Path, *, progress: Progress | None = None) -> Generator:
+    """Learn from all subjects of a scenario's source and save the model into a new or empty folder."""
+    show = progress or silent
+    check_target(folder)
+    engine = generator_of(scenario)
+    show("read", 0, 1)
+    real = read_scenario(scenario)
+    show("read", 1, 1)
+    engine.fit(real, seed=scenario.seed, progress=under(show, "fit"))
+    with staged(folder) as stage:
+        engine.save(stage)
+    return engine
+
+
+def sample_model(
+    model: str | Path,
+    folder: str | Path,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    given: Mapping[str, Any] | None = None,
+    formats: Sequence[str] = ("csv",),
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Draw rows from a saved model and write them, unjudged, into a new or empty folder.
+
+    Parameters
+    ----------
+    model
+        Folder that `fit_model` wrote.
+    folder
+        Appears whole, or not at all.
+    n
+        Subjects; as many as the model learned from where None.
+    seed
+        Decides every draw.
+    given
+        Conditions, as in `Generator.sample`.
+    formats
+        Names of exporters.
+    workers
+        Threads.
+    progress
+        Called as progress(what, done, total).
+    """
+    check_target(folder)
+    exporters = exporters_of(formats)
+    engine = load_any(model)
+    wanted = engine.n_subjects_ if n is None else n
+    drawn = draw(engine, wanted, seed=seed, given=given, workers=workers, progress=progress)
+    with staged(folder) as stage:
+        for exporter in exporters:
+            exporter.write(drawn, stage)
+        (stage / "schema.yaml").write_text(drawn.schema.to_yaml(), encoding="utf-8")
+    return drawn
+
+
+def evaluate_files(
+    train: str | Path,
+    holdout: str | Path,
+    synthetic: str | Path,
+    *,
+    schema_file: str | Path | None = None,
+    subject: str | None = None,
+    target: str | None = None,
+    metrics: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Measured:
+    """Read three files and evaluate them; without a schema file, that of the training rows holds for all three.
+
+    Parameters
+    ----------
+    train, holdout, synthetic
+        Paths.
+    schema_file
+        Path of a schema.yaml.
+    subject
+        Column that says whose row it is.
+    target, metrics, seed, progress
+        As in `evaluate`.
+    """
+    first = read(train, subject=subject, target=target, schema=schema_file, seed=seed)
+    schema = first.schema
+    if schema_file is None:  # bounds and levels seen in one file are no law for the others
+        schema = _loosened(schema)
+        first = Dataset(schema, first.tables, first.provenance)
+    unseen = read(holdout, schema=schema, seed=seed)
+    made = read(synthetic, schema=schema, seed=seed, origin="generated")
+    return evaluate(first, unseen, made, target=target, metrics=metrics, seed=seed, progress=progress)
+
+
+def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
+    """Hold the scores of a file, as `Measured.to_dict` gives them, against a policy file.
+
+    Raises
+    ------
+    ScenarioError
+        When a file cannot be read, or holds something else.
+    """
+    rules = Policy.default() if policy is None else Policy.from_file(policy)
+    try:
+        data = json.loads(read_text(path, "a file of scores"))
+        scores = tuple(
+            Score(**{**one, "interval": one["interval"] and tuple(one["interval"])}) for one in data["scores"]
+        )
+        findings = tuple(Finding(rows={}, **one) for one in data.get("findings", ()))
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        if isinstance(error, ScenarioError):
+            raise
+        raise ScenarioError(
+            "Expected scores as `ehrsatz evaluate --out` writes them.",
+            "The file holds something else.",
+            "Name scores.json of a release, or evaluate again.",
+        ) from None
+    return judge(SimpleNamespace(scores=scores, findings=findings), rules)
+
+
+def _loosened(schema: Schema) -> Schema:
+    """Drop what was only seen in one file: bounds, listed levels, absence of missing cells."""
+    for table in schema.tables:
+        free = [
+            replace(column, minimum=None, maximum=None, values=None, nullable=column.role not in {"subject", "key"})
+            for column in table.columns
+        ]
+        schema = schema.replace_table(replace(table, columns=tuple(free)))
+    return schema
+
+
+def profile(dataset: Dataset) -> list[dict[str, Any]]:
+    """Return one entry per column: table, column, kind, role, disclosure, share missing, distinct values, reason."""
+    entries = []
+    for table in dataset.schema.tables:
+        frame = dataset.tables[table.name]
+        for column in table.columns:
+            cells = frame[column.name]
+            entries.append(
+                {
+                    "table": table.name,
+                    "column": column.name,
+                    "kind": column.kind,
+                    "role": column.role,
+                    "disclosure": column.disclosure,
+                    "missing": cells.null_count() / max(1, len(cells)),
+                    "distinct": cells.drop_nulls().n_unique(),
+                    "why": column.why,
+                }
+            )
+    return entries
+
+
+def check_new_file(path: str | Path) -> None:
+    """Check that a file could be written: it is not there yet, and its folder is.
+
+    Raises
+    ------
+    OutputError
+        Otherwise.
+    """
+    target = Path(path)
+    if target.exists() or not target.absolute().parent.is_dir():
+        found = "It is there already." if target.exists() else "Its folder does not exist."
+        raise OutputError(f"Expected a new file at '{path}'.", found, "Name another path.")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a new text file whole or not at all."""
+    check_new_file(path)
+    with aside(Path(path)) as partial:
+        partial.write_text(text, encoding="utf-8")
