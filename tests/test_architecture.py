@@ -26,6 +26,7 @@ FLOORS = (
     {"gate"},
     {"capsule"},
     {"pipeline", "testing"},
+    {"steps", "estimate"},  # the verbs of the surfaces, made of the pipeline's own
     {"estimate", "steps"},
     {"cli", "web", "pytest_plugin"},
 )
@@ -245,8 +246,10 @@ def test_the_docstring_check_sees_an_invented_parameter() -> None:
 def test_every_public_override_is_documented_somewhere() -> None:
     for path in FILES:
         for name, node, owner in public_definitions(path):
-            if ast.get_docstring(node) or owner is None:
+            if ast.get_docstring(node) or not isinstance(owner, ast.ClassDef):
                 continue
+            if any(ast.unparse(base).endswith("Protocol") for base in owner.bases):
+                continue  # a protocol lists fields; its own docstring says what they are
             parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
             module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
             bases = getattr(module, owner.name).__mro__
@@ -276,7 +279,7 @@ def test_habits(path: Path) -> None:
                 room_of(path) not in {"cli", "pipeline"}
             ):
                 problems.append(f"line {node.lineno}: reads the clock or the host")
-            if called.startswith(("pickle.", "joblib.dump", "joblib.load", "eval", "exec")):
+            if called in {"eval", "exec"} or called.startswith(("pickle.", "joblib.dump", "joblib.load")):
                 problems.append(f"line {node.lineno}: {called}")
         if isinstance(node, ast.Attribute):
             dotted = ast.unparse(node)

@@ -47,7 +47,7 @@ def test_generator_on_few_rows_of_one_column(name: str, n: int) -> None:
 @pytest.fixture(scope="module")
 def many() -> Dataset:
     """Enough tidy patients for a split in three."""
-    return make_tidy(360)
+    return make_tidy(240)
 
 
 @pytest.mark.parametrize("name", registry.names("metrics"))
