@@ -116,11 +116,8 @@ def find(name: str, texts: pl.Series, counts: pl.Series) -> Shape | None:
         return Shape("code", "ICD-9 codes without the point", "ICD-9-CM")
     if w.has(words, w.ICD) and (share(_ICD9) + share(_ICD10)) >= 0.95:
         return Shape("code", "ICD codes of two versions", None)
-    if (
-        (coded or w.has(words, frozenset({"snomed", "sct", "reasoncode"})) or words[-1:] == ("code",))
-        and share(_SNOMED) >= 0.95
-        and _verhoeff_share(texts) >= 0.95
-    ):
+    named = coded or w.has(words, frozenset({"snomed", "sct", "concept"}))
+    if (named or len(texts) >= 8) and share(_SNOMED) >= 0.95 and _verhoeff_share(texts) >= 0.95:
         return Shape("code", "SNOMED CT codes: the check digit holds", "SNOMED CT")
     if w.has(words, frozenset({"ndc"})) and share(_NDC) >= 0.5:
         return Shape("code", "drug codes by name", "NDC")

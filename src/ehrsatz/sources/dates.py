@@ -6,6 +6,7 @@ A column has one spelling, or a few in the order of their frequency joined by "|
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
@@ -81,6 +82,7 @@ def _patterns() -> list[tuple[str, str]]:
 
 PATTERNS = _patterns()
 _REGEX = dict(PATTERNS)
+_COMPILED = [(format_, re.compile(regex)) for format_, regex in PATTERNS]
 
 
 def parse(texts: pl.Series, spelling: str | None) -> pl.Series:
@@ -124,11 +126,10 @@ def find(texts: pl.Series, counts: pl.Series, *, day_first: bool | None = None) 
         .group_by("shape", maintain_order=True)
         .agg(pl.col("n").sum(), pl.col("text").first())
         .sort("n", descending=True, maintain_order=True)
-        .head(6)
+        .head(12)
     )
-    candidates = [
-        format_ for format_, regex in PATTERNS if kinds["text"].str.contains(regex).any() or _fits(texts, regex, kinds)
-    ]
+    some = kinds["text"].to_list()
+    candidates = [format_ for format_, pattern in _COMPILED if any(pattern.match(text) for text in some)]
     chosen: list[str] = []
     notes: list[str] = []
     left = pl.Series(values=[True] * len(texts), dtype=pl.Boolean)
@@ -175,10 +176,6 @@ def is_day_first(spelling: str) -> bool | None:
     if first.startswith(("%d/%m", "%d-%m", "%d.%m")):
         return True
     return False if first.startswith(("%m/%d", "%m-%d")) else None
-
-
-def _fits(texts: pl.Series, regex: str, kinds: pl.DataFrame) -> bool:
-    return kinds.height > 1 and bool(texts.head(1000).str.contains(regex).any())
 
 
 def _settle(

@@ -13,9 +13,19 @@ from ehrsatz.schema import Column, Disclosure
 from ehrsatz.sources import words as w
 
 
-def classify(column: Column) -> Column:
-    """Return the column with its disclosure class and, in `why`, what decided it."""
+def classify(column: Column, *, is_number: bool = False) -> Column:
+    """Return the column with its disclosure class and, in `why`, what decided it.
+
+    Parameters
+    ----------
+    column
+        Kind and role are decided.
+    is_number
+        Whether its cells number rows, stays or the like.
+    """
     level, reason = _class(column)
+    if is_number and level != "direct":
+        level, reason = "direct", "a record number"
     why = f"{column.why}; {level}: {reason}" if reason else column.why
     return replace(column, disclosure=level, why=why)
 
@@ -38,7 +48,9 @@ def _class(column: Column) -> tuple[Disclosure, str]:
         return "quasi", "a date of a person's life or care"
     if w.has(words, w.DIRECT) and column.kind != "boolean":
         return ("quasi", "a place") if column.kind == "number" else ("direct", "a direct identifier by name")
-    if column.system == "ZIP" or (w.has(words, w.QUASI) and not (column.is_numeric and w.has(words, w.PLACE))):
+    if column.system == "ZIP" or (
+        w.has(words, w.QUASI) and not (w.has(words, w.PLACE) and (column.is_numeric or column.kind == "boolean"))
+    ):
         return "quasi", "others may know it of a person"
     if column.kind == "code":
         return "sensitive", "codes of a diagnosis or treatment"

@@ -179,16 +179,16 @@ def _parent(
     known: Mapping[str, Mapping[str, roles.Facts]],
     wanted: str | None,
 ) -> str:
-    """The table of the subjects: where the subject column is unique, or the table's own name says persons."""
-    for table in frames:
-        column = owner[table]
-        if column is not None and known[table][column].is_unique and (wanted is None or column == wanted):
+    """The table of the subjects: with the unique wanted column, a name of persons, or a unique number of persons."""
+    unique = [table for table in frames if owner[table] is not None and known[table][str(owner[table])].is_unique]
+    for table in unique:
+        if wanted is not None and owner[table] == wanted:
             return table
     for table in frames:
         words = w.tokens(table)
-        if words and (words[-1].rstrip("s") in w.PERSON or w.has(words, w.PERSON)):
+        if words and (words[-1] in w.PERSON or words[-1].removesuffix("s") in w.PERSON):
             return table
-    return next(iter(frames))
+    return unique[0] if unique else next(iter(frames))
 
 
 def _unorphaned(

@@ -144,7 +144,8 @@ def _shape(name: str, texts: pl.Series, counts: pl.Series, spelled: bool) -> Col
         if len(texts) >= 0.9 * total and len(texts) > 20:
             return Column(name, "id", why="digits with leading zeros, almost all different")
         widths = texts.str.len_chars().n_unique()
-        kind: Kind = "code" if widths == 1 or len(texts) > 20 else "category"
+        named = "code" in w.tokens(name)
+        kind: Kind = "code" if widths == 1 or len(texts) > 20 or named else "category"
         return Column(name, kind, why="digits with leading zeros: a code, not a number")
     if texts.str.contains(r"^\d{20,}$").any() and digits >= READABLE_SHARE * total:
         return Column(name, "id", why="whole numbers of more than 19 digits")
@@ -219,11 +220,11 @@ def _number(name: str, texts: pl.Series, counts: pl.Series, spelled: bool) -> Co
             missing=own,
             why="; ".join(["numbers", *_shape_notes(known, held), *why]),
         )
-    reason, is_category = _whole(name, known.to_numpy(), held.to_numpy())
-    if is_category:
+    reason, kind = _whole(name, known.to_numpy(), held.to_numpy())
+    if kind != "integer":
         return Column(
             name,
-            "category",
+            kind,
             missing=tuple(mark for mark in own if mark != missing.UNREADABLE),
             why="; ".join([reason, *why]),
         )
@@ -237,35 +238,35 @@ def _number(name: str, texts: pl.Series, counts: pl.Series, spelled: bool) -> Co
     )
 
 
-def _whole(name: str, values: np.ndarray, counts: np.ndarray) -> tuple[str, bool]:
-    """Say why whole numbers are a count or measure, or the names of categories (True)."""
+def _whole(name: str, values: np.ndarray, counts: np.ndarray) -> tuple[str, Kind]:
+    """Say why whole numbers are a count or measure, the names of categories, or codes."""
     k, n = len(values), int(counts.sum())
     words = w.tokens(name)
     if w.is_person_key(words) or (k == n and n > 20):
-        return "whole numbers", False
+        return "whole numbers", "integer"
     coded = w.has(words, w.CODED) or w.is_row_key(words)
-    counted = w.has(words, w.COUNT) and not (words and words[-1] in {"id", "code", "cd", "type", "group", "class"})
-    if k == 1:
-        return "whole numbers, constant", False
-    if (
-        coded
-        and not counted
-        and (k <= 60 or (w.is_row_key(words) and k <= 0.2 * n and k <= 1000 and w.has(words, w.CODED - {"id"})))
-        and n >= 3 * k
-    ):
-        return f"{k} whole numbers under a name of codes", True
-    low, high = float(values.min()), float(values.max())
-    if counted or low < 0 or high > 20 or n < 10 * k:
-        return "whole numbers", False
-    if k <= 2:
-        return "two whole numbers that are not 0 and 1: names of two groups", True
+    counted = w.is_count(words)
     order = np.argsort(values)
     values, counts = values[order], counts[order]
-    if k >= 4 and _falls(values, counts):
-        return "whole numbers from the smallest on ever rarer: a count or a grade", False
+    if k == 1:
+        return "whole numbers, constant", "integer"
+    if k >= 4 and _falls(values, counts) and not (words and words[-1] in w.STRONG_CODE):
+        return "whole numbers from the smallest on ever rarer: a count or a grade", "integer"
+    if words[-1:] in {("code",), ("cd",)} and not counted and (k > 60 or values[-1] > 999):
+        return "whole numbers under a name of codes", "code"
+    site = w.is_row_key(words) and k <= min(0.2 * n, 1000) and w.has(words, w.CODED - {"id"})
+    if coded and not counted and (k <= 60 or site) and n >= 3 * k:
+        return f"{k} whole numbers under a name of codes", "category"
+    low, high = float(values[0]), float(values[-1])
+    if low == -1 and high == 1 and k == 3 and n >= 30:
+        return "-1, 0 and 1: names of three groups", "category"
+    if counted or low < 0 or high > 20 or n < 10 * k:
+        return "whole numbers", "integer"
+    if k <= 2:
+        return "two whole numbers that are not 0 and 1: names of two groups", "category"
     if k <= 8:
-        return f"{k} small whole numbers without the shape of a count: names of groups", True
-    return "whole numbers", False
+        return f"{k} small whole numbers without the shape of a count: names of groups", "category"
+    return "whole numbers", "integer"
 
 
 def _falls(values: np.ndarray, counts: np.ndarray) -> bool:
@@ -326,7 +327,11 @@ def _words(name: str, texts: pl.Series, counts: pl.Series) -> Column:
         and _share(texts.str.contains(r"\s")) < 0.1
     ):
         return Column(name, "id", why="letters and digits under a name of keys")
-    if w.has(words, frozenset({"icd", "icd9", "icd10", "code", "codes", "drg", "atc"})) and spaces < 0.1:
+    if (
+        w.has(words, frozenset({"icd", "code", "codes", "drg", "atc"}))
+        and spaces < 0.1
+        and words[-1] not in {"type", "name"}
+    ):
         return Column(name, "code", why="codes, by the column's name")
     if k == 1:
         return Column(name, "category", why="constant: one level")

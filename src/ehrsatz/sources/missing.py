@@ -53,7 +53,8 @@ def numeric_marks(values: NDArray[np.float64], counts: NDArray[np.int64]) -> tup
             binary = set(values[rest].tolist()) == {0.0, 1.0}
             for mark in negatives.tolist():
                 n = int(counts[values == mark][0])
-                if mark == -1.0 and not (rest.sum() >= 5 and n >= max(2, 0.002 * total)):
+                apart = rest.sum() >= 5 or (rest.sum() >= 3 and float(values[rest].min()) >= 1)
+                if mark == -1.0 and not (apart and n >= max(2, 0.002 * total)):
                     continue
                 if rest.sum() >= 3 or (binary and mark != -1.0):
                     found.append(mark)

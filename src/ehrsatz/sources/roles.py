@@ -32,6 +32,15 @@ class Facts:
         return self.n_null == 0 and self.n_distinct == self.n_rows
 
 
+def is_record_number(column: Column, fact: Facts) -> bool:
+    """Say whether a column numbers rows, stays or the like: a name of keys, and many different cells."""
+    if column.kind not in {"integer", "id"}:
+        return False
+    words = w.tokens(column.name)
+    named = w.is_row_key(words) or w.is_person_key(words) or column.name.lower().endswith("id")
+    return named and fact.n_distinct >= 20 and fact.n_distinct >= 0.3 * (fact.n_rows - fact.n_null)
+
+
 def facts(frame: pl.DataFrame) -> dict[str, Facts]:
     """Count distinct and missing cells of every column."""
     return {
@@ -51,11 +60,11 @@ def find_subject(columns: Sequence[Column], known: Mapping[str, Facts]) -> str |
             and w.is_person_key(w.tokens(column.name))
         ):
             return column.name
-    first = columns[0]
-    fact = known[first.name]
-    repeats = not fact.is_unique and fact.n_null == 0 and 1.2 * fact.n_distinct <= fact.n_rows and fact.n_distinct >= 5
-    if w.tokens(first.name) == ("id",) and first.kind in {"integer", "id"} and repeats:
-        return first.name
+    for column in columns[:3]:
+        fact = known[column.name]
+        repeats = fact.n_null == 0 and 1.2 * fact.n_distinct <= fact.n_rows and fact.n_distinct >= 5
+        if w.tokens(column.name) == ("id",) and column.kind in {"integer", "id"} and repeats:
+            return column.name
     return None
 
 
@@ -73,6 +82,8 @@ def find_key(
         if w.is_row_key(words) or w.is_person_key(words):
             own = words[:1] and stem and words[0].rstrip("s") == stem[-1].rstrip("s")
             rank = 0 if own or words == ("id",) else 1
+        elif column.name.lower().endswith("id") and column.kind in {"integer", "id"}:
+            rank = 1
         elif runs and (position == 0 or w.has(words, w.ROW)):
             rank = 2
         elif column.kind == "id" and position == 0:

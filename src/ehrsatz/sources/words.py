@@ -31,7 +31,7 @@ CODED = _set(
 COUNT = _set(
     "num number n nb nbr count cnt counts days day hours hour hrs years year yrs yr age score rate visits children "
     "siblings parity gravida pregnancies pregnancy births los time times dose weight height bp hr gcs apgar total sum "
-    "length duration offset minutes month months weeks week pack packs nights episodes admissions size index"
+    "length duration offset minutes month months weeks week pack packs nights episodes admissions size index motor verbal eyes pain severity stages"
 )
 ICD = _set("icd icd9 icd10 icd9cm icd10cm diag dx diagnosis diagnoses icd9code icd10code")
 FREE_TEXT = _set(
@@ -67,6 +67,7 @@ TIME_NAMES = _set(
     "date time datetime timestamp day start begin admit admittime intime charttime visit offset hour minute when "
     "recorded onset month week t measured storetime"
 )
+STRONG_CODE = _set("id code cd type class group grp cat category status sex gender race arm trt treatment")
 START_WORDS = ("admittime", "admit", "admission", "start", "begin", "intime", "in", "from", "open", "onset")
 END_WORDS = (
     *("dischtime", "disch", "discharge", "discharged", "stop", "end", "ended", "finish", "outtime", "out", "to"),
@@ -75,7 +76,8 @@ END_WORDS = (
 STEM = _set(
     "patient unit stay health system hospital ward unique visit encounter enc subject person provider admission admit "
     "discharge birth death chart order lab drug event row icu hadm item record physician start end in out store disch "
-    "zip code room bed site region organization claim lab infusion result"
+    "zip code room bed site region organization claim lab infusion result procedure reason diagnosis department "
+    "transfer charge appointment member schedule fee payer insurance apache allergy medication treatment test specimen"
 )
 SUFFIXES = (
     "identifier",
@@ -118,6 +120,14 @@ def has(words: tuple[str, ...], vocabulary: frozenset[str]) -> bool:
     return not vocabulary.isdisjoint(words)
 
 
+def is_count(words: tuple[str, ...]) -> bool:
+    """Say whether a name reads like a count, a score or a measure: num_procedures, graftcount, age, los."""
+    if words and words[-1] in STRONG_CODE:
+        return False
+    ends = ("count", "counts", "score", "days", "hours", "visits")
+    return has(words, COUNT) or any(word.endswith(ends) and word not in {"account", "discount"} for word in words)
+
+
 def is_person_key(words: tuple[str, ...]) -> bool:
     """Say whether a name reads like the number of a person: patient_nbr, subject_id, SEQN, person_id, uniquepid."""
     if not words:
@@ -141,6 +151,8 @@ def is_row_key(words: tuple[str, ...]) -> bool:
 def _segments(word: str) -> tuple[str, ...]:
     if len(word) < 6 or word in KEY_SUFFIX:
         return (word,)
+    if word.endswith("code") and word not in {"zipcode", "postcode"}:
+        return (*(_stems(word[:-4]) or (word[:-4],)), "code")
     for suffix in SUFFIXES:
         stem = word[: -len(suffix)]
         if word.endswith(suffix) and (parts := _stems(stem)):
