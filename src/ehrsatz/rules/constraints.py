@@ -162,7 +162,7 @@ class ConstraintPlan:
             table.name,
             statements,
             self.fills[table.name],
-            {i + offset: fill for i, fill in self.given[table.name].items()},
+            {i + offset: fill for i, fill in self.given[table.name].items() if i >= 0},
             self.anchors[table.name] if anchors else pl.DataFrame(),
             frozenset(fixed) | frozenset(structural(table)),
         )
@@ -187,7 +187,10 @@ class ConstraintPlan:
                 uniform = addressed(
                     seed, "constraints", table.name, name, subjects=subjects[lost], positions=positions[lost]
                 )
-                cells = put(cells, lost, self.given[table.name].get(i, Fill()).draw(column, uniform[:, 0]))
+                rare = self.given[table.name].get(i, Fill()).draw(column, uniform[:, 0])
+                none = self.given[table.name].get(_absent(i), Fill()).draw(column, uniform[:, 0])
+                empty = frame[one.names[0]].is_null().filter(pl.Series(lost))
+                cells = put(cells, lost, none.zip_with(empty, rare.cast(none.dtype)))
             frame = frame.with_columns(cells.alias(name))
         return frame.select(table.names)
 
@@ -261,7 +264,7 @@ class ConstraintPlan:
             },
             {
                 table: {
-                    int(i): Fill.from_dict(fill, schema[table][schema[table].constraints[int(i)].columns[1]])
+                    int(i): Fill.from_dict(fill, schema[table][schema[table].constraints[_index(int(i))].columns[1]])
                     for i, fill in given.items()
                 }
                 for table, given in data["given"].items()
@@ -276,6 +279,15 @@ class ConstraintPlan:
                 for table, columns in data["anchors"].items()
             },
         )
+
+
+def _absent(i: int) -> int:
+    """Key of what goes with a missing determining cell of dependency i."""
+    return -1 - i
+
+
+def _index(key: int) -> int:
+    return key if key >= 0 else -1 - key
 
 
 def _drawer(seed: int, table: str, subjects: NDArray[np.int64], positions: NDArray[np.int64]) -> Any:
@@ -313,10 +325,16 @@ def _steps(
             if nullable and not table[target].nullable:
                 continue  # parts may be missing where the total must not
         else:
-            known = one.mapped(frame[inputs[0]])[0]
-            if frame.height and 1 - float(known.mean() or 0.0) > _UNMAPPED:  # type: ignore[arg-type]
-                continue
-            given[i] = Fill.learn(table[target], frame[target].filter(~known), subjects.filter(~known), floor=floor)
+            known, absent = one.mapped(frame[inputs[0]])[0], frame[inputs[0]].is_null()
+            rare = ~known & ~absent
+            if max(rare.sum(), (absent & frame[target].is_not_null()).sum()) > _UNMAPPED * frame.height:
+                continue  # rows that the map does not speak of: their distribution is left to the generator
+            given[i] = Fill.learn(table[target], frame[target].filter(rare), subjects.filter(rare), floor=floor)
+            given[_absent(i)] = (
+                Fill((None,), (1.0,))
+                if table[target].nullable and 2 * frame[target].filter(absent).null_count() >= absent.sum()
+                else Fill.learn(table[target], frame[target].filter(absent), subjects.filter(absent), floor=floor)
+            )
         chosen[target] = (i, inputs)
     ordered: list[tuple[int, str]] = []
     while len(ordered) < len(chosen):
