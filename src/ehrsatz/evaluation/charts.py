@@ -29,7 +29,7 @@ def _upright(picture: Mapping[str, Any], name: str) -> Markup:
     parts = []
     for i, (label, a, b) in enumerate(zip(labels, real, made)):
         x = 2 + i * slot
-        gone = label.startswith("missing")
+        gone = label == "missing"
         tip = escape(f"{label}: real {_percent(a)}, synthetic {_percent(b)}")
         parts.append(f"<g><title>{tip}</title>")
         if a is not None:
@@ -113,9 +113,10 @@ def difference_map(entry: Mapping[str, Any]) -> Markup:
     names, real, made = entry["columns"], entry["real"], entry["synthetic"]
     n = len(names)
     cell = max(7.0, min(24.0, 620 / max(1, n)))
-    left, size = 150.0, cell * n
-    width, height = left + size + 6, size + 120
     font = min(11.0, cell + 1)
+    left = 12 + 0.62 * font * max((len(_short(name, 24)) for name in names), default=0)
+    size = cell * n
+    width, height = left + size + 6, size + 16 + 0.62 * font * max((len(_short(name, 18)) for name in names), default=0)
     parts = []
     for i in range(n):
         y = i * cell
@@ -133,7 +134,7 @@ def difference_map(entry: Mapping[str, Any]) -> Markup:
                 continue
             gap = b - a
             shade = min(1.0, abs(gap) / 0.5)
-            kind = "more" if gap > 0 else "less"
+            kind = "more" if a * b >= 0 and abs(b) > abs(a) else "less"
             tip = ""
             if abs(gap) >= 0.05:
                 tip = f"<title>{escape(names[j])} and {escape(names[i])}: real {a:.2f}, synthetic {b:.2f}</title>"

@@ -58,7 +58,7 @@ class ExactCopies(Metric):
             made = view.samples["synthetic"]
             in_train = _equal(made, view.samples["train"].pick(size, view.rng(seed, "copies", "train")))
             in_holdout = _equal(made, view.samples["holdout"].pick(size, view.rng(seed, "copies", "holdout")))
-            score = _share_score(self.name, in_train, in_holdout, made.group, view, seed, "are exact copies of a")
+            score = _share_score(self.name, in_train, in_holdout, made.group, view, seed, "equal a")
             if best is None or _excess(score) > _excess(best):
                 best = score
         assert best is not None
@@ -175,6 +175,13 @@ def _share_score(
     rng = view.rng(seed, name, "jackknife")
     signed = (in_train.astype(np.float64) - in_holdout + 1) / 2  # in [0, 1], 0.5 where both or none
     low, high = share_interval(signed, group, rng)
+    if value == 0:
+        meaning = f"None of the synthetic rows {words} row that the generator saw."
+    else:
+        meaning = (
+            f"{100 * value:.2f} % of the synthetic rows {words} row that the generator saw, "
+            f"{100 * reference:.2f} % {words} row of as many people it never saw. Only the difference is copying."
+        )
     return Score(
         name,
         value,
@@ -182,8 +189,7 @@ def _share_score(
         reference,
         len(in_train),
         {"table": view.name},
-        meaning=f"{100 * value:.2f} % of the synthetic rows {words} training row, {100 * reference:.2f} % of a row of "
-        "equally many people the generator never saw; only the difference speaks of copying.",
+        meaning=meaning,
         details={"excess": value - reference, "excess_interval": [2 * low - 1, 2 * high - 1]},
     )
 

@@ -109,13 +109,21 @@ def wilson(hits: float, n: int) -> tuple[float, float]:
     p = hits / n
     middle = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
     reach = Z / (1 + Z * Z / n) * np.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
+    return min(p, max(0.0, float(middle - reach))), max(p, min(1.0, float(middle + reach)))  # rounding at 0 and 1
 
 
 def share_interval(hit: NDArray[np.float64], group: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float]:
-    """Return the 95 % interval of a mean of values in [0, 1]: Wilson's, or by subject where subjects repeat."""
+    """Return the 95 % interval of a mean of values in [0, 1], by subject where subjects repeat.
+
+    Wilson's for zeros and ones; with values between (ties), the normal one after adding a 0 and a 1, which keeps it
+    from shrinking to a point (Agresti & Caffo, The American Statistician 54, 2000, doi:10.1080/00031305.2000.10474560).
+    """
     value, n = float(hit.mean()), len(hit)
-    plain = wilson(float(hit.sum()), n)
+    if ((hit == 0) | (hit == 1)).all():
+        plain = wilson(float(hit.sum()), n)
+    else:
+        reach = Z * float(np.sqrt(np.append(hit, [0.0, 1.0]).var(ddof=1) / (n + 2)))
+        plain = clipped(value, reach, 0.0, 1.0)
     if len(np.unique(group)) == n:
         return plain
     part = deal(group, rng)

@@ -20,21 +20,25 @@ MAX_BARS = 16
 
 
 def picture(view: View, feature: Feature) -> dict[str, Any]:
-    """Return labels and the shares of all rows, in percent, for holdout and synthetic; None where too few to show."""
+    """Return labels and shares of all rows, in percent, of holdout and synthetic; no label where too few to show."""
     real, synthetic = view.samples["holdout"], view.samples["synthetic"]
     bars = _number_bars(feature, real, synthetic) if feature.is_number else _level_bars(feature, real, synthetic)
     if bars is None:
         return {"labels": [], "real": [], "synthetic": [], "note": "fewer than five real subjects have a value here"}
     labels, a, b = bars
     gone_a, gone_b = _gone(real, feature), _gone(synthetic, feature)
-    if gone_a.any() or gone_b.any():
-        n = _subjects(real, gone_a)
-        if n == 0 or n >= FEW:
-            labels, a, b = [*labels, "missing"], [*a, gone_a.mean()], [*b, gone_b.mean()]
-        else:
-            labels, a, b = [*labels, "missing (real: fewer than 5)"], [*a, None], [*b, gone_b.mean()]
-    percent = [None if x is None else round(100 * float(x), 2) for x in a]
-    return {"labels": labels, "real": percent, "synthetic": [round(100 * float(x), 2) for x in b], "note": ""}
+    few = 0 < _subjects(real, gone_a) < FEW
+    if few:  # whole percents of the present cells: what is left to 100 must not tell how few are missing
+        a, b = [x / (1 - gone_a.mean()) for x in a], [x / max(1e-9, 1 - gone_b.mean()) for x in b]
+    elif gone_a.any() or gone_b.any():
+        labels, a, b = [*labels, "missing"], [*a, gone_a.mean()], [*b, gone_b.mean()]
+    digits = 0 if few else 2
+    return {
+        "labels": labels,
+        "real": [round(100 * float(x), digits) for x in a],
+        "synthetic": [round(100 * float(x), digits) for x in b],
+        "note": "of present cells; fewer than five real subjects have none" if few else "",
+    }
 
 
 def _gone(sample: Sample, feature: Feature) -> NDArray[np.bool_]:
@@ -81,7 +85,8 @@ def _number_bars(feature: Feature, real: Sample, synthetic: Sample) -> Bars | No
     there, here = ~np.isnan(x), ~np.isnan(y)
     if _subjects(real, there) < FEW:
         return None
-    edges = _edges(feature.kind, x[there])
+    kind = "integer" if feature.kind == "number" and (x[there] == np.floor(x[there])).all() else feature.kind
+    edges = _edges(kind, x[there])
     a, b = np.searchsorted(edges, x, "right"), np.searchsorted(edges, y, "right")
     while len(edges):  # join the poorest bin with its poorer neighbour
         held = _counts(real, a, there, len(edges) + 1)
@@ -95,7 +100,7 @@ def _number_bars(feature: Feature, real: Sample, synthetic: Sample) -> Bars | No
     size = len(edges) + 1
     full = np.bincount(a[there], minlength=size) / real.n
     made = np.bincount(b[here], minlength=size) / max(1, synthetic.n)
-    return _names(feature.kind, edges), list(full), list(made)
+    return _names(kind, edges), list(full), list(made)
 
 
 def _edges(kind: str, x: NDArray[np.float64]) -> NDArray[np.float64]:

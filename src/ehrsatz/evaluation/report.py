@@ -116,7 +116,7 @@ def _verdict(verdict: Any, about: Mapping[str, Any]) -> dict[str, Any]:
     heading, sentence = DECISIONS[decision]
     checks = [
         {
-            "title": about[one.name]["title"] if one.name in about else str(one.name).replace("_", " "),
+            "title": about[one.name]["title"] if one.name in about else str(one.name).replace("_", " ").capitalize(),
             "passed": one.passed,
             "value": one.value,
             "threshold": one.threshold,
