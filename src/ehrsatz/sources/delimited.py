@@ -123,7 +123,7 @@ def blocks(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
         if not body:
             line += part.count(b"\n")
             continue
-        frame, bad = _frame(body, layout, starts)
+        frame, bad = _frame(body, layout, starts, path)
         if len(bad):
             n_ragged += len(bad)
             for at in bad[: 5 - len(ragged)] if len(ragged) < 5 else ():
@@ -141,7 +141,9 @@ def blocks(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
         )
 
 
-def _frame(body: bytes, layout: Layout, starts: NDArray[np.int64]) -> tuple[pl.DataFrame | None, NDArray[np.int64]]:
+def _frame(
+    body: bytes, layout: Layout, starts: NDArray[np.int64], path: Path
+) -> tuple[pl.DataFrame | None, NDArray[np.int64]]:
     """Read whole lines as a frame; where their widths differ, return the starts of the lines that do."""
     width = len(layout.header)
     counts = _widths(body, starts, layout.delimiter)
@@ -159,7 +161,7 @@ def _frame(body: bytes, layout: Layout, starts: NDArray[np.int64]) -> tuple[pl.D
             read = None
         if read is not None and read.height == len(starts) and read.width == width:
             return read, starts[:0]
-    rows = list(csv.reader(io.StringIO(body.decode("utf-8"), newline=""), delimiter=layout.delimiter))
+    rows = _slowly(body, layout.delimiter, path)
     rows = [row or [""] for row in rows] if width == 1 else [row for row in rows if row]
     wrong = [i for i, row in enumerate(rows) if len(row) != width]
     if not wrong:
@@ -168,6 +170,18 @@ def _frame(body: bytes, layout: Layout, starts: NDArray[np.int64]) -> tuple[pl.D
     if (counts != width).any():
         return None, starts[counts != width]
     return None, starts[: len(wrong)]
+
+
+def _slowly(body: bytes, delimiter: str, path: Path) -> list[list[str]]:
+    text = body.decode("utf-8")
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            pass
+    except csv.Error as error:
+        if "unexpected end" in str(error) or "field larger" in str(error):
+            raise _refuse(path, "A quote that opens a cell is never closed.", "Close it, or double it.") from None
+    return rows
 
 
 def _widths(body: bytes, starts: NDArray[np.int64], delimiter: str) -> NDArray[np.int64]:
@@ -284,8 +298,10 @@ def _encoding(path: Path, wanted: str | None) -> tuple[str, int]:
 
 def _check_decodes(path: Path, encoding: str) -> None:
     try:
-        for _ in _utf8(path, encoding):
-            pass
+        decoder = codecs.getincrementaldecoder(encoding)("strict")
+        for block in _raw(path):
+            decoder.decode(block)
+        decoder.decode(b"", True)
     except LookupError:
         raise _refuse(path, "The encoding asked for is not known.", "Use utf-8, utf-16, cp1252 or latin-1.") from None
     except UnicodeError:

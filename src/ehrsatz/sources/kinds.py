@@ -244,7 +244,7 @@ def _whole(name: str, values: np.ndarray, counts: np.ndarray) -> tuple[str, Kind
     words = w.tokens(name)
     if w.is_person_key(words) or (k == n and n > 20):
         return "whole numbers", "integer"
-    coded = w.has(words, w.CODED) or w.is_row_key(words)
+    coded = w.has(words, w.CODED - {"id"}) or (w.is_row_key(words) and len(words) > 1)
     counted = w.is_count(words)
     order = np.argsort(values)
     values, counts = values[order], counts[order]

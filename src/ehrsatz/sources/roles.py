@@ -63,7 +63,7 @@ def find_subject(columns: Sequence[Column], known: Mapping[str, Facts]) -> str |
     for column in columns[:3]:
         fact = known[column.name]
         repeats = fact.n_null == 0 and 1.2 * fact.n_distinct <= fact.n_rows and fact.n_distinct >= 5
-        if w.tokens(column.name) == ("id",) and column.kind in {"integer", "id"} and repeats:
+        if w.tokens(column.name) == ("id",) and column.kind in KEY_KINDS and repeats:
             return column.name
     return None
 

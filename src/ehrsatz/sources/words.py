@@ -31,7 +31,8 @@ CODED = _set(
 COUNT = _set(
     "num number n nb nbr count cnt counts days day hours hour hrs years year yrs yr age score rate visits children "
     "siblings parity gravida pregnancies pregnancy births los time times dose weight height bp hr gcs apgar total sum "
-    "length duration offset minutes month months weeks week pack packs nights episodes admissions size index motor verbal eyes pain severity stages"
+    "length duration offset minutes month months weeks week pack packs nights episodes admissions size index motor "
+    "verbal eyes pain severity stages"
 )
 ICD = _set("icd icd9 icd10 icd9cm icd10cm diag dx diagnosis diagnoses icd9code icd10code")
 FREE_TEXT = _set(
