@@ -26,7 +26,7 @@ _PUBLIC = {
     "Scenario": "ehrsatz.scenario",
 }
 
-__all__ = [*_PUBLIC, "errors"]  # noqa: PLE0604
+__all__ = [*_PUBLIC, "errors"]
 
 
 def __getattr__(name: str) -> Any:

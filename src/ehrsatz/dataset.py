@@ -141,17 +141,14 @@ class Dataset:
             code = table.with_role("code")
             if code is not None:
                 value = table.with_role("value")
-                numeric = value is not None and table[value].is_numeric
+                numeric = value is not None and table[value].kind in {"integer", "number"}
+                cell = pl.lit(None, pl.String) if value is None else pl.col(value)
                 parts.append(
                     frame.select(
                         *head,
                         pl.col(code).cast(pl.String).alias("code"),
-                        (pl.col(value).cast(pl.Float64) if numeric else pl.lit(None, pl.Float64)).alias(
-                            "numeric_value"
-                        ),
-                        (pl.col(value).cast(pl.String) if value and not numeric else pl.lit(None, pl.String)).alias(
-                            "text_value"
-                        ),
+                        (cell.cast(pl.Float64) if numeric else pl.lit(None, pl.Float64)).alias("numeric_value"),
+                        (pl.lit(None, pl.String) if numeric else cell.cast(pl.String)).alias("text_value"),
                     )
                 )
                 continue
@@ -168,7 +165,7 @@ class Dataset:
                         (pl.lit(None, pl.String) if numeric else cell.cast(pl.String)).alias("text_value"),
                     )
                 )
-        empty = {
+        empty: dict[str, Any] = {
             "subject_id": pl.String,
             "time": pl.Datetime("us"),
             "code": pl.String,

@@ -96,7 +96,8 @@ class Constraint:
     - implication (a, b): {"when": [levels] | "missing" | "present", "then": [levels] | "missing" | "present"}
     - combination (a, b, ...): {"allowed": [[level or None, ...], ...]}, the only combinations that occur
     - dependency (a, b): a determines b; {"map": {level of a: level of b or None}}
-    - sum (total, part, ...): total = constant + weights . parts, missing where a part is; {"weights", "constant", "decimals"}
+    - sum (total, part, ...): total = constant + weights . parts, missing where a part is;
+      {"weights", "constant", "decimals"}
     - unique (a, ...): no two rows agree on all of them
     - missing_together (a, b, ...): missing in the same rows
     """
@@ -198,7 +199,7 @@ class Schema:
 
     @property
     def parent(self) -> Table:
-        """The table that numbers the subjects: the one that links to no other and that others link to, else the first."""
+        """The table that numbers the subjects: it links to no other and others link to it; else the first."""
         targets = {link.to_table for table in self.tables for link in table.links}
         for table in self.tables:
             if table.name in targets and not table.links:
