@@ -251,12 +251,12 @@ def _check(threshold: Threshold, score: ScoreLike, several: bool) -> Check:
     return Check(
         name,
         passed,
-        score.value,
+        _rounded(score.value),
         threshold.text,
         reason + (f" {threshold.reason}" if threshold.reason and not passed else ""),
         threshold.severity,
         number,
-        score.reference,
+        None if score.reference is None else _rounded(score.reference),
         dict(score.params),
     )
 
@@ -288,13 +288,13 @@ def _judged(threshold: Threshold, score: ScoreLike) -> float | None:
         return None
     shift = (score.reference or 0.0) if relative else 0.0
     if threshold.judge == "value":
-        return None if score.value is None else score.value - shift
+        return None if score.value is None else _rounded(score.value - shift)
     ends = score.details.get("excess_interval") if relative else None
     if ends is None and score.interval is not None:
         ends = [end - shift for end in score.interval]
     if ends is None:
         return None
-    return float(ends[0] if (threshold.at_most is not None) == (threshold.judge == "lenient") else ends[1])
+    return _rounded(ends[0] if (threshold.at_most is not None) == (threshold.judge == "lenient") else ends[1])
 
 
 def _check_rules(threshold: Threshold, findings: Iterable[FindingLike]) -> list[Check]:
@@ -317,6 +317,11 @@ def _unmeasured(threshold: Threshold, name: str, reason: str, score: ScoreLike |
 def _named(score: ScoreLike) -> str:
     told = ", ".join(f"{value}" for _, value in sorted(score.params.items()) if isinstance(value, str))
     return f"{score.metric} ({told})" if told else score.metric
+
+
+def _rounded(value: float) -> float:
+    """Keep nine digits: scores in memory and scores read back from a file are judged alike."""
+    return float(f"{value:.9g}")
 
 
 def _number(value: float) -> str:

@@ -129,6 +129,7 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
 
 
 def evaluate_plan(plan: Scenario, train: Dataset, holdout: Dataset, synthetic: Dataset, show: Progress) -> Measured:
+    """Measure what a scenario asks for; with evaluation switched off, check the constraints alone."""
     if not plan.evaluation.enabled:
         nothing = measure(train, holdout, synthetic, target=target_of(plan), seed=plan.seed, metrics=())
         return Measured(nothing, tuple(check(synthetic)))

@@ -89,20 +89,17 @@ def main(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     with warnings.catch_warnings():
         _quiet(debug)
-        before = _on_end()
+        ended: list[int] = []
+        before = _on_end(ended)
         try:
             result = app(args=arguments, prog_name="ehrsatz", standalone_mode=False)
-            return result if isinstance(result, int) else 0
+            code = result if isinstance(result, int) else 0
+            return _stopped(ended) if code == STOPPED else code  # the parser may turn Ctrl-C into this code
         except EhrsatzError as error:
             say(f"Error: {error}")
             return USAGE
-        except Ended:
-            say("Ended by another process. Nothing half written was left.")
-            return ENDED
-        except (KeyboardInterrupt, typer.Abort) as stop:
-            ended = isinstance(stop.__context__, Ended)
-            say(f"{'Ended by another process' if ended else 'Stopped'}. Nothing half written was left.")
-            return ENDED if ended else STOPPED
+        except (KeyboardInterrupt, typer.Abort):
+            return _stopped(ended)
         except MemoryError:
             say("Error: The work needs more memory than there is. Take fewer subjects with --sample-subjects.")
             return USAGE
@@ -114,6 +111,11 @@ def main(arguments: list[str]) -> int:
         finally:
             if before is not None:
                 signal.signal(signal.SIGTERM, before)
+
+
+def _stopped(ended: list[int]) -> int:
+    say(f"{'Ended by another process' if ended else 'Stopped'}. Nothing half written was left.")
+    return ENDED if ended else STOPPED
 
 
 def _other(error: BaseException, debug: bool) -> int:
@@ -159,10 +161,11 @@ def _quiet(debug: bool) -> None:
     warnings.showwarning = show
 
 
-def _on_end() -> Any:
-    """Turn a request to end (SIGTERM) into an exception; return the handler that was there."""
+def _on_end(ended: list[int]) -> Any:
+    """Turn a request to end (SIGTERM) into an exception and note it; return the handler that was there."""
 
     def end(number: int, frame: FrameType | None) -> None:
+        ended.append(number)
         raise Ended
 
     try:

@@ -126,10 +126,10 @@ def writing(what: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise output_error(what, error) from None
-    except (pl.exceptions.ComputeError, RuntimeError) as error:
-        if "os error" in str(error) or "No space" in str(error):
-            raise OutputError(f"Expected to write {what}.", "The disk refused it.", _ADVICE[None]) from None
-        raise
+    except pl.exceptions.PolarsError as error:
+        if "os error" not in str(error):
+            raise
+        raise output_error(what, OSError(str(error))) from None
 
 
 _ADVICE: dict[int | None, str] = {
@@ -153,7 +153,8 @@ _REASON = {
 
 def output_error(what: str, error: OSError) -> OutputError:
     """Return the `OutputError` for an operating-system error."""
-    number = error.errno
+    named = re.search(r"os error (\d+)", str(error))  # Polars says it in words
+    number = error.errno if error.errno is not None or named is None else int(named[1])
     reason = _REASON.get(number or 0, f"The system refused it ({errno.errorcode.get(number or 0, 'unknown reason')}).")
     return OutputError(f"Expected to write {what}.", reason, _ADVICE.get(number, _ADVICE[None]))
 
