@@ -13,14 +13,14 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
-import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.tabular.cost import Cap, CutError, cpu_seconds, peak_megabytes
 
 METHODS = {  # name -> file, class, packages whose version is recorded
     "copy": ("yardsticks", "Copy", ()),
@@ -36,26 +36,6 @@ METHODS = {  # name -> file, class, packages whose version is recorded
     "python_synthpop": ("synthpop", "PythonSynthpop", ("python-synthpop",)),
     "synthcity_bayesnet": ("synthcity", "SynthcityBayesNet", ("synthcity", "pgmpy")),
 }
-
-
-class CutError(BaseException):
-    """The CPU cap was reached. Not an Exception, so that no method swallows it by accident."""
-
-
-def cpu_seconds() -> float:
-    """CPU seconds of this process and its finished workers."""
-    own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime
-
-
-def peak_megabytes() -> float:
-    """High-water mark of resident memory of this process alone, or of its largest worker."""
-    own = next(
-        int(line.split()[1])
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        if line.startswith("VmHWM")
-    )
-    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
 def timed(record: dict[str, Any], name: str, action: Callable[[], Any]) -> Any:
@@ -79,6 +59,7 @@ def main() -> int:
     parser.add_argument("--cap", type=int, default=0, help="CPU seconds a fit may take; 0: no cap")
     parser.add_argument("--options", default="{}")
     given = parser.parse_args()
+    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # no worker pools whose CPU seconds would go uncounted
     file, name, packages = METHODS[given.method]
     record: dict[str, Any] = {
         "method": given.method,
@@ -96,7 +77,7 @@ def main() -> int:
         method.seed, method.cap = given.seed, given.cap
         timed(record, "import", method.start)
         timed(record, "read", lambda: method.read(given.split))
-        with _Cap(given.cap):
+        with Cap(given.cap):
             timed(record, "fit", method.fit)
         rows = given.rows or method.n_rows
         drawn = timed(record, "sample", lambda: method.sample(rows))
@@ -113,25 +94,6 @@ def main() -> int:
     (given.out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     sys.stdout.flush()
     os._exit(0)  # peers leave worker pools behind that would keep the process alive
-
-
-class _Cap:
-    """Raise `CutError` in the main thread once the block has used so many CPU seconds."""
-
-    def __init__(self, seconds: int) -> None:
-        self.seconds = seconds
-
-    def __enter__(self) -> None:
-        def stop(signum: int, frame: Any) -> None:
-            raise CutError
-
-        if self.seconds:
-            signal.signal(signal.SIGPROF, stop)
-            signal.setitimer(signal.ITIMER_PROF, self.seconds)
-
-    def __exit__(self, *exc: object) -> None:
-        if self.seconds:
-            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,7 @@ PEERS = (
     Run("sdv_tvae", "peer", "sdv_tvae", "sdv", seeds=1),
     Run("mostly", "peer", "mostly", "mostly", seeds=1),
     Run("pyseq_cart", "peer", "pyseq_cart", "pyseq"),
-    # a category of 10 or more levels stops python-synthpop 0.1.2 with a KeyError, so it runs where there is none
-    Run("python_synthpop", "peer", "python_synthpop", "synthpop", sets=("breast_cancer_wdbc", "maternal_health")),
+    Run("python_synthpop", "peer", "python_synthpop", "synthpop"),
     Run("synthcity_bayesnet", "peer", "synthcity_bayesnet", "synthcity"),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.tabular.child import cpu_seconds
+from benchmarks.tabular.cost import cpu_seconds
 from benchmarks.tabular.methods.base import Method
 
 LEFT_FOR_CLOSING = 5  # CPU seconds kept back to end the training in good order

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.tabular.child import CutError
+from benchmarks.tabular.cost import CutError
 from benchmarks.tabular.methods.base import Method
 
 TABLE = "table"
