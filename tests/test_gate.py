@@ -139,6 +139,17 @@ def test_rules_are_checks_too() -> None:
     assert decide(threshold, findings=(FakeFinding("r", 0, 0),)) == "pass"
 
 
+def test_kept_rules_are_one_check_and_each_broken_one_is_its_own() -> None:
+    policy = Policy.from_dict({"thresholds": [{"metric": "rules_kept", "at_least": 0.99}]})
+    findings = (FakeFinding("a", 100, 0), FakeFinding("b", 1000, 5), FakeFinding("c", 100, 7))
+    checks = judge(FakeEvaluation((), findings), policy).checks
+    assert [(check.name, check.passed, check.value) for check in checks] == [
+        ("rules_kept", True, 0.995),
+        ("rules_kept (c)", False, 0.93),
+    ]
+    assert checks[0].reason == "2 of 3 rules are kept, each in at least 99.5 % of the rows."
+
+
 def test_deny_wins_over_hold_and_stands_first() -> None:
     policy = Policy.from_dict(
         {"thresholds": [{"metric": "a", "at_most": 0}, {"metric": "b", "at_most": 0, "severity": "deny"}]}

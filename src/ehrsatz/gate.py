@@ -298,14 +298,19 @@ def _judged(threshold: Threshold, score: ScoreLike) -> float | None:
 
 
 def _check_rules(threshold: Threshold, findings: Iterable[FindingLike]) -> list[Check]:
-    """One check per constraint: the share of checked rows that keep it."""
+    """One check for all constraints that are kept, and one for each that is not."""
+    shares = [(one, _rounded(1.0 - one.n_failed / one.n_checked if one.n_checked else 1.0)) for one in findings]
+    kept = [share for _, share in shares if threshold.keeps(share)]
     checks = []
-    for finding in findings:
-        kept = 1.0 - finding.n_failed / finding.n_checked if finding.n_checked else 1.0
-        passed = threshold.keeps(kept)
-        reason = f"{finding.n_failed:,} of {finding.n_checked:,} rows break the rule."
-        text = reason + (f" {threshold.reason}" if threshold.reason and not passed else "")
-        checks.append(Check(f"{RULES} ({finding.rule})", passed, kept, threshold.text, text, threshold.severity, kept))
+    if kept:
+        least = min(kept)
+        reason = f"{len(kept):,} of {len(shares):,} rules are kept, each in at least {100 * least:.4g} % of the rows."
+        checks.append(Check(RULES, True, least, threshold.text, reason, threshold.severity, least))
+    for finding, share in shares:
+        if not threshold.keeps(share):
+            reason = f"{finding.n_failed:,} of {finding.n_checked:,} rows break the rule. {threshold.reason}".rstrip()
+            name = f"{RULES} ({finding.rule})"
+            checks.append(Check(name, False, share, threshold.text, reason, threshold.severity, share))
     return checks
 
 
