@@ -155,7 +155,8 @@ class Check:
     """One threshold held against one number.
 
     `passed` is None where the metric does not apply to these data and the policy says to go on. `value` is the
-    measured number, `judged` what was compared with the limit (an end of the interval, or a difference).
+    measured number, `judged` what was compared with the limit (an end of the interval, or a difference); `by_chance`
+    says that the value itself is beyond the limit, by no more than its interval explains.
     """
 
     name: str
@@ -167,6 +168,7 @@ class Check:
     judged: float | None = None
     reference: float | None = None
     params: Mapping[str, Any] | None = None
+    by_chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,9 @@ def _check(threshold: Threshold, score: ScoreLike, several: bool) -> Check:
         lacking = "has no interval" if threshold.judge != "value" and score.interval is None else "has no reference"
         return _unmeasured(threshold, name, f"it {lacking}, which the threshold needs.", score)
     passed = threshold.keeps(number)
-    reason = _account(threshold, score, passed)
+    own = _judged(threshold.model_copy(update={"judge": "value"}), score)
+    by_chance = passed and own is not None and not threshold.keeps(own)
+    reason = _account(threshold, score, passed, by_chance)
     return Check(
         name,
         passed,
@@ -258,22 +262,21 @@ def _check(threshold: Threshold, score: ScoreLike, several: bool) -> Check:
         number,
         None if score.reference is None else _rounded(score.reference),
         dict(score.params),
+        by_chance,
     )
 
 
-def _account(threshold: Threshold, score: ScoreLike, passed: bool) -> str:
+def _account(threshold: Threshold, score: ScoreLike, passed: bool, by_chance: bool) -> str:
     """Say in a sentence what was found and how it lies to the limit."""
     told = _number(score.value or 0.0)
     if score.reference is not None and threshold.against == "reference":
         told += f", where real data score {_number(score.reference)},"
-    told += f" is {'within' if passed else 'beyond'} the limit, {threshold.text}"
+    told += f" is {'within' if passed and not by_chance else 'beyond'} the limit, {threshold.text}"
     if threshold.judge == "value":
         return f"{told}."
-    own = _judged(threshold.model_copy(update={"judge": "value"}), score)
-    by_value = own is not None and threshold.keeps(own)
     if threshold.judge == "lenient":
-        if passed and not by_value:
-            return f"{told.replace('within', 'beyond', 1)}, by no more than chance explains."
+        if by_chance:
+            return f"{told}, by no more than chance explains."
         return f"{told}." if passed else f"{told}, and by more than chance explains."
     return f"{told}, at both ends of its interval." if passed else f"{told}, at one end of its interval at least."
 

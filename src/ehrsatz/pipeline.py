@@ -37,6 +37,7 @@ from ehrsatz.sources.base import kind_of
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 STEPS = ("read", "fit", "sample", "evaluate", "judge", "write")
+WITHOUT_EFFECT = frozenset({"workers"})  # parameters of generators that change no row: releases do not tell them
 SHARD = 20_000  # subjects per call of sample; the rows do not depend on it
 
 __all__ = ["evaluate", "export", "fabricate", "generator", "judge", "read", "verify"]
@@ -266,17 +267,19 @@ def generator(name: str = "trees", **parameters: Any) -> Generator:
 
 
 def generator_of(scenario: Scenario) -> Generator:
-    """Return the generator that a scenario names, with its time budget where it knows one."""
+    """Return the generator that a scenario names, with its budget and workers where it knows them."""
     name, given = scenario.generator.name, dict(scenario.generator.parameters)
     known = inspect.signature(registry.find("generators", name).__init__).parameters
     if scenario.time_budget is not None:
-        if "time_budget" not in known:
+        if "budget" not in known:
             raise ScenarioError(
                 "Expected a generator that takes a time budget.",
                 f"'{name}' does not.",
                 "Use the generator 'auto', or leave the time budget out.",
             )
-        given["time_budget"] = scenario.time_budget
+        given["budget"] = scenario.time_budget
+    if "workers" in known:
+        given.setdefault("workers", scenario.workers)
     return generator(name, **given)
 
 
@@ -344,11 +347,10 @@ def draw(
         for part in pool.map(shard, firsts) if workers > 1 else map(shard, firsts):
             parts.append(part)
             show("sample", min(n, len(parts) * SHARD), n)
-    if len(parts) == 1:
-        return parts[0]
     tables = {name: pl.concat([part.tables[name] for part in parts]) for name in parts[0].tables}
     (step,) = parts[0].provenance.steps
-    whole = replace(step, params={**step.params, "n": n, "first": 0})
+    told = {name: value for name, value in step.params.items() if name not in WITHOUT_EFFECT}
+    whole = replace(step, params={**told, "n": n, "first": 0})
     return Dataset(parts[0].schema, tables, replace(parts[0].provenance, steps=(whole,)))
 
 
@@ -460,7 +462,7 @@ def title_of(scenario: Scenario, dataset: Dataset) -> str:
 
 def _public_parameters(engine: Generator) -> dict[str, Any]:
     """A generator's parameters without those that change nothing in its rows."""
-    return {name: value for name, value in engine.parameters().items() if name not in {"workers", "n_jobs"}}
+    return {name: value for name, value in engine.parameters().items() if name not in WITHOUT_EFFECT}
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ehrsatz.cli import options
-from ehrsatz.cli.screen import progress, say, show_json, show_table
+from ehrsatz.cli.screen import progress, say, show_json, show_table, word_of
 
 if TYPE_CHECKING:
     from ehrsatz.pipeline import Release
@@ -108,7 +108,7 @@ def _estimate(plan: Scenario, as_json: bool) -> int:
 def _tell(release: Release) -> None:
     rows = [
         (
-            "-" if check.passed is None else "passed" if check.passed else "missed",
+            word_of(check),
             check.name,
             "-" if check.value is None else f"{check.value:.3f}",
             "-" if check.reference is None else f"{check.reference:.3f}",

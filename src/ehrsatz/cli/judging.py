@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ehrsatz.cli import options
-from ehrsatz.cli.screen import progress, say, show_json, show_table
+from ehrsatz.cli.screen import progress, say, show_json, show_table, word_of
 
 
 def evaluate(
@@ -90,8 +90,7 @@ def gate(
     if as_json:
         show_json(verdict.to_dict())
     else:
-        words = {True: "passed", False: "missed", None: "-"}
-        rows = [(words[check.passed], check.name, check.threshold, check.reason) for check in verdict.checks]
+        rows = [(word_of(check), check.name, check.threshold, check.reason) for check in verdict.checks]
         show_table(("", "check", "threshold", "reason"), rows)
         say({"pass": "PASSED.", "hold": "HELD: a person must decide.", "deny": "DENIED."}[verdict.decision])
     return 0 if verdict.passed else 1

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ehrsatz.gate import Check
+
 
 def say(text: str) -> None:
     """Write a line for a person to stderr."""
@@ -48,6 +50,13 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: str
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
+
+
+def word_of(check: Check) -> str:
+    """Return in a word or two how a check of the gate went."""
+    if check.passed is None:
+        return "does not apply"
+    return "missed" if not check.passed else "passed, by chance" if check.by_chance else "passed"
 
 
 @contextmanager
