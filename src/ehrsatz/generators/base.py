@@ -352,7 +352,9 @@ class Generator(ABC):
         return typed
 
     def _value(self, name: str, value: Any) -> Any:
-        return None if value is None else self._typed(name, pl.Series(name, [value]))[0]
+        if value is None or (self.schema_.parent[name].kind == "integer" and isinstance(value, float)):
+            return value  # 50.2 stays: cut to a whole number it would be another condition
+        return self._typed(name, pl.Series(name, [value]))[0]
 
     def _check_feasible(self, given: Given) -> None:
         table = self.schema_.parent

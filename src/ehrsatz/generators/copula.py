@@ -32,7 +32,8 @@ from ehrsatz.seeds import uniforms
 
 Floats = NDArray[np.float64]
 
-_TERMS = 30  # of the Hermite series
+_TERMS = 120  # of the Hermite series; fewer where there are many pairs
+_FEW_TERMS, _MANY_COLUMNS = 40, 400
 _LARGEST = 0.9995  # of a latent correlation
 _SWEEPS = 12  # of the Gibbs sampler for conditions
 _CHUNK = 512  # rows mixed at once, to stay in cache
@@ -230,11 +231,12 @@ def latent_correlation(ranks: NDArray[np.int32], shares: tuple[Floats, ...]) -> 
     covariance = (scores.T @ scores) / n - mean * mean.T
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = np.where((spread > 1e-9) & (spread.T > 1e-9), covariance / (spread * spread.T), 0.0)
-    hermite = np.array([_hermite(share) for share in shares]).reshape(len(shares), _TERMS)
-    size = np.sqrt((hermite**2).sum(axis=1))
+    n_terms = _TERMS if len(shares) <= _MANY_COLUMNS else _FEW_TERMS
+    hermite = np.array([_hermite(share, n_terms) for share in shares]).reshape(len(shares), n_terms)
+    size = np.array([np.sqrt((share * _cell_means(share) ** 2).sum()) for share in shares])
     wanted = np.clip(observed, -1, 1) * size[:, None] * size
     latent = np.eye(len(shares))
-    step = max(1, 2_000_000 // max(1, len(shares) * _TERMS))
+    step = max(1, 2_000_000 // max(1, len(shares) * n_terms))
     for start in range(0, len(shares), step):
         stop = min(len(shares), start + step)
         latent[start:stop] = _solve(wanted[start:stop], hermite[start:stop, None, :] * hermite[None])
@@ -273,29 +275,29 @@ def _cell_means(share: Floats) -> Floats:
     return np.where(share > 0, (density[:-1] - density[1:]) / np.maximum(share, 1e-300), 0.0)
 
 
-def _hermite(share: Floats) -> Floats:
-    """Coefficients of the score function on normalised Hermite polynomials 1 .. _TERMS, shape (_TERMS,)."""
+def _hermite(share: Floats, n_terms: int) -> Floats:
+    """Coefficients of the score function on normalised Hermite polynomials 1 .. n_terms, shape (n_terms,)."""
     if len(share) < 2:
-        return np.zeros(_TERMS)
+        return np.zeros(n_terms)
     jump = np.diff(_cell_means(share))
     at = ndtri(np.clip(np.cumsum(share)[:-1], 0, 1))
     use = np.isfinite(at)
     at, jump = at[use], jump[use]
     weight = jump * np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
-    out, before, now = np.empty(_TERMS), np.zeros_like(at), np.ones_like(at)
-    for m in range(1, _TERMS + 1):
+    out, before, now = np.empty(n_terms), np.zeros_like(at), np.ones_like(at)
+    for m in range(1, n_terms + 1):
         out[m - 1] = (weight * now).sum() / np.sqrt(m)
         before, now = now, (at * now - np.sqrt(m - 1) * before) / np.sqrt(m)  # he_m from he_(m-1), he_(m-2)
     return out
 
 
 def _solve(wanted: Floats, product: Floats) -> Floats:
-    """Latent correlations at which the series with these coefficients (a, M, _TERMS) takes the wanted values (a, M)."""
+    """Latent correlations at which the series with these coefficients (a, M, terms) takes the wanted values (a, M)."""
     low, high = np.full(wanted.shape, -_LARGEST), np.full(wanted.shape, _LARGEST)
     for _ in range(28):
         middle = (low + high) / 2
         value = np.zeros(wanted.shape)
-        for m in range(_TERMS - 1, -1, -1):
+        for m in range(product.shape[-1] - 1, -1, -1):
             value = (value + product[..., m]) * middle
         low, high = np.where(value < wanted, middle, low), np.where(value < wanted, high, middle)
     return np.where(np.abs(product).sum(axis=-1) > 1e-9, (low + high) / 2, 0.0)
