@@ -10,7 +10,7 @@ import pytest
 
 from ehrsatz import registry
 from ehrsatz.schema import Schema
-from ehrsatz.sources import delimited
+from ehrsatz.sources import delimited, encoding
 from ehrsatz.sources.base import kind_of
 from ehrsatz.sources.csv import CsvSource
 
@@ -53,7 +53,7 @@ def test_blocks_cut_anywhere_give_the_same_rows(tmp_path: Path, monkeypatch: pyt
     path.write_bytes(("id,text,x\r\n" + body).encode())
     whole = pl.concat(list(delimited.blocks(path, delimited.inspect(path))))
     for size in (5, 17, 64, 333):
-        monkeypatch.setattr(delimited, "BLOCK", size)
+        monkeypatch.setattr(encoding, "BLOCK", size)
         assert pl.concat(list(delimited.blocks(path, delimited.inspect(path)))).equals(whole)
     assert whole.height == 50
 

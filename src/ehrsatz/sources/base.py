@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
@@ -23,10 +22,9 @@ from ehrsatz.schema import Link, Schema
 from ehrsatz.sources import limits
 from ehrsatz.sources.apply import apply
 from ehrsatz.sources.infer import infer
+from ehrsatz.sources.paths import kind_of
 
-CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".psv")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-DATABASE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".duckdb")
+__all__ = ["Raw", "Source", "check_target", "kind_of"]
 
 
 @dataclass
@@ -155,114 +153,6 @@ class Source(ABC):
         return Provenance(origin, (step,))
 
 
-def kind_of(what: Any) -> str:
-    """Return the registry name of the source that reads this: csv, parquet, sql or frame.
-
-    Parameters
-    ----------
-    what
-        A path, a folder, several paths as list or mapping, a database address such as "sqlite:///clinic.db", a frame of
-        any library, or a mapping of frames.
-
-    Raises
-    ------
-    SourceError
-        When the path does not exist, or its ending names no format that is read here.
-
-    Examples
-    --------
-    >>> kind_of("postgresql://user@host/clinic")
-    'sql'
-    """
-    if isinstance(what, Mapping):
-        if not what:
-            raise SourceError("Expected at least one table.", "The mapping is empty.", "Give a mapping name -> table.")
-        return _one_kind([kind_of(item) for item in what.values()])
-    if isinstance(what, (list, tuple)):
-        if not what:
-            raise SourceError("Expected at least one path.", "The list is empty.", "Give the files to read.")
-        return _one_kind([kind_of(item) for item in what])
-    if not isinstance(what, (str, Path)):
-        return "frame"
-    text = str(what)
-    if "://" in text:
-        return "sql"
-    path = Path(text)
-    if not path.exists():
-        raise SourceError(f"Expected '{path.name}' to exist.", "There is no such file or folder.", "Check the path.")
-    if path.is_dir():
-        endings = {_ending(item) for item in path.iterdir() if item.is_file()}
-        kinds = [kind for kind in ("csv", "parquet") if kind in {_BY_SUFFIX.get(ending) for ending in endings}]
-        if len(kinds) == 1:
-            return kinds[0]
-        found = "both" if kinds else "neither"
-        raise SourceError(
-            f"Expected CSV or Parquet files in the folder '{path.name}'.",
-            f"It holds {found}.",
-            "Name the files instead.",
-        )
-    kind = _BY_SUFFIX.get(_ending(path))
-    if kind is None:
-        raise SourceError(
-            f"Expected '{path.name}' to end in one of: {', '.join(sorted(_BY_SUFFIX))}.",
-            "Its ending names no format that is read here.",
-            "Rename the file, or export it as CSV.",
-        )
-    return kind
-
-
-def files_of(what: Any, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return table name -> file of a path, a folder, several paths or a mapping of paths, sorted within a folder.
-
-    Raises
-    ------
-    SourceError
-        When a file is absent, a folder holds none, or two files would give one table name.
-    """
-    if isinstance(what, Mapping):
-        named = [(str(name), Path(path)) for name, path in what.items()]
-    else:
-        paths: list[Path] = []
-        for item in what if isinstance(what, (list, tuple)) else [what]:
-            path = Path(item)
-            if path.is_dir():
-                inside = sorted(one for one in path.iterdir() if one.is_file() and _ending(one) in suffixes)
-                if not inside:
-                    raise SourceError(
-                        f"Expected files ending in {', '.join(suffixes)} in the folder '{path.name}'.",
-                        "It holds none.",
-                        "Check the path.",
-                    )
-                paths += inside
-            else:
-                paths.append(path)
-        named = [(table_name(path), path) for path in paths]
-    for _, path in named:
-        if not path.is_file():
-            raise SourceError(f"Expected '{path.name}' to be a file.", "There is no such file.", "Check the path.")
-    names = [table for table, _ in named]
-    twice = sorted({table for table in names if names.count(table) > 1})
-    if twice or not named:
-        raise SourceError(
-            "Expected files whose names differ, to name tables after.",
-            f"More than one file gives the table: {', '.join(twice)}.",
-            "Give a mapping name -> path.",
-        )
-    return dict(named)
-
-
-def table_name(path: Path) -> str:
-    """Return a file's name without its endings.
-
-    Examples
-    --------
-    >>> table_name(Path("data/visits.csv.gz"))
-    'visits'
-    """
-    name = path.name.removesuffix(".gz")
-    return Path(name).stem or name
-
-
 def check_target(dataset: Dataset, target: str) -> None:
     """Check that a column of some table has this name and more than one value.
 
@@ -345,24 +235,3 @@ def _with_subject(schema: Schema, subject: str | None) -> Schema:
         ]
         schema = schema.replace_table(replace(table, columns=tuple(columns)))
     return schema
-
-
-def _one_kind(kinds: list[str]) -> str:
-    if len(set(kinds)) == 1:
-        return kinds[0]
-    raise SourceError(
-        "Expected tables of one format.",
-        f"Found {', '.join(sorted(set(kinds)))} together.",
-        "Read them apart, or export them in one format.",
-    )
-
-
-def _ending(path: Path) -> str:
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-_BY_SUFFIX = {
-    **dict.fromkeys(CSV_SUFFIXES, "csv"),
-    **dict.fromkeys(PARQUET_SUFFIXES, "parquet"),
-    **dict.fromkeys(DATABASE_SUFFIXES, "sql"),
-}

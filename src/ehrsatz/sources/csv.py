@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from ehrsatz.sources import delimited
-from ehrsatz.sources.base import CSV_SUFFIXES, Raw, Source, files_of
+from ehrsatz.sources.base import Raw, Source
+from ehrsatz.sources.paths import CSV_SUFFIXES, files_of
 
 
 @dataclass

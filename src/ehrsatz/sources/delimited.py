@@ -7,37 +7,21 @@ which takes a lone quote inside a cell as it stands.
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ehrsatz.errors import SourceError
+from ehrsatz.sources import encoding as encoding_of
 
-BLOCK = 1 << 24
 DELIMITERS = ",;\t|"
-_MAGIC = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"PAR1": "a Parquet file",
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "an image",
-    b"SQLite format 3": "a SQLite database",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"ARROW1": "an Arrow file",
-}
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 @dataclass(frozen=True)
@@ -63,17 +47,17 @@ def inspect(path: Path, *, encoding: str | None = None, delimiter: str | None = 
     SourceError
         When the file is empty, binary, in no known encoding, has no header or no row, or names a column twice.
     """
-    found, size = _encoding(path, encoding)
+    found, size = encoding_of.find(path, encoding)
     if size == 0:
-        raise _refuse(path, "It is empty.", "Give a file with a header line and rows.")
+        raise encoding_of.refuse(path, "It is empty.", "Give a file with a header line and rows.")
     head = b""
-    for block in _utf8(path, found):
+    for block in encoding_of.utf8_blocks(path, found):
         head += block
         if len(head) > 1 << 20:
             break
     head = head.lstrip(b"\n")
     if not head.strip():
-        raise _refuse(path, "It holds blank lines only.", "Give a file with a header line and rows.")
+        raise encoding_of.refuse(path, "It holds blank lines only.", "Give a file with a header line and rows.")
     mark = delimiter or _sniff(head, path)
     ends = _ends(head, np.flatnonzero(np.frombuffer(head, dtype=np.uint8) == 10))
     first = head[: ends[0]] if len(ends) else head
@@ -81,7 +65,7 @@ def inspect(path: Path, *, encoding: str | None = None, delimiter: str | None = 
     header, renamed = _header(cells, path)
     rest = head[len(first) + 1 :]
     if not rest.strip():
-        raise _refuse(path, "It holds a header line and no row.", "Give a file with at least 2 rows.")
+        raise encoding_of.refuse(path, "It holds a header line and no row.", "Give a file with at least 2 rows.")
     lines = max(1, rest.count(b"\n") + (not rest.endswith(b"\n")))
     per_row = len(rest) / lines
     whole = len(head) <= 1 << 20
@@ -100,7 +84,7 @@ def blocks(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
     left, line, is_first = b"", 1, True
     ragged: list[int] = []
     n_ragged = n_rows = 0
-    for block, is_last in _with_last(_utf8(path, layout.encoding)):
+    for block, is_last in _with_last(encoding_of.utf8_blocks(path, layout.encoding)):
         data = left + block
         if is_first:
             stripped = data.lstrip(b"\n")
@@ -180,7 +164,9 @@ def _slowly(body: bytes, delimiter: str, path: Path) -> list[list[str]]:
             pass
     except csv.Error as error:
         if "unexpected end" in str(error) or "field larger" in str(error):
-            raise _refuse(path, "A quote that opens a cell is never closed.", "Close it, or double it.") from None
+            raise encoding_of.refuse(
+                path, "A quote that opens a cell is never closed.", "Close it, or double it."
+            ) from None
     return rows
 
 
@@ -222,7 +208,7 @@ def _header(cells: list[str], path: Path) -> tuple[tuple[str, ...], tuple[str, .
             "Rename the columns in the header line.",
         )
     if names and all(re.fullmatch(r"[+-]?\d+([.,]\d+)?", name) for name in names):
-        raise _refuse(path, "Its first line holds numbers only, no column names.", "Add a header line.")
+        raise encoding_of.refuse(path, "Its first line holds numbers only, no column names.", "Add a header line.")
     return tuple(names), renamed
 
 
@@ -243,105 +229,6 @@ def _sniff(head: bytes, path: Path) -> str:
     return chosen
 
 
-def _encoding(path: Path, wanted: str | None) -> tuple[str, int]:
-    """Return the encoding and the size in bytes, decompressed."""
-    size = 0
-    high = np.zeros(256, dtype=np.int64)
-    utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")("strict")
-    pairs = lines = 0
-    bad_line: int | None = None
-    named = wanted
-    for i, block in enumerate(_raw(path)):
-        if i == 0:
-            kind = next((what for magic, what in _MAGIC.items() if block.startswith(magic)), None)
-            if kind is not None:
-                raise _refuse(
-                    path, f"It is {kind}, whatever its name says.", "Export it as CSV, or name its own format."
-                )
-            named = named or next((name for bom, name in _BOMS if block.startswith(bom)), None)
-            if named in {None, "utf-8-sig"} and b"\0" in block[: 1 << 16]:
-                raise _refuse(
-                    path, "It holds binary data.", "Give a text file; for UTF-16 without a mark name --encoding."
-                )
-        size += len(block)
-        if named is not None:
-            continue
-        if utf8 is not None:
-            try:
-                utf8.decode(block)
-            except UnicodeDecodeError as error:
-                bad_line = lines + block.count(b"\n", 0, error.start) + 1
-                utf8 = None
-        lines += block.count(b"\n")
-        high += np.bincount(np.frombuffer(block, dtype=np.uint8), minlength=256)
-        pairs += len(re.findall(rb"[\xc3-\xdf][\x80-\xbf]", block))
-    if named is not None:
-        _check_decodes(path, named)
-        return named, size
-    if utf8 is not None:
-        try:
-            utf8.decode(b"", True)
-        except UnicodeDecodeError:
-            bad_line = lines + 1
-        else:
-            return "utf-8", size
-    n_high, control = int(high[128:].sum()), int(high[:9].sum() + high[14:32].sum())
-    undefined = int(high[[0x81, 0x8D, 0x8F, 0x90, 0x9D]].sum())
-    if control or undefined or n_high > 0.2 * size or 4 * pairs > n_high:
-        raise _refuse(
-            path,
-            f"It is neither UTF-8 (line {bad_line:,} breaks it) nor Western European.",
-            "Save it as UTF-8, or name its encoding.",
-        )
-    return "cp1252", size
-
-
-def _check_decodes(path: Path, encoding: str) -> None:
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)("strict")
-        for block in _raw(path):
-            decoder.decode(block)
-        decoder.decode(b"", True)
-    except LookupError:
-        raise _refuse(path, "The encoding asked for is not known.", "Use utf-8, utf-16, cp1252 or latin-1.") from None
-    except UnicodeError:
-        raise _refuse(path, f"It cannot be read as {encoding}.", "Save it as UTF-8, or name its encoding.") from None
-
-
-def _raw(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file, decompressed where it is gzip, whatever its name."""
-    try:
-        with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with cast(BinaryIO, gzip.open(path, "rb") if packed else open(path, "rb")) as file:
-            while block := file.read(BLOCK):
-                yield block
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise _refuse(path, "Its gzip stream is damaged or cut off.", "Fetch the file again.") from None
-    except OSError as error:
-        raise _refuse(
-            path, f"It cannot be read ({error.strerror or type(error).__name__}).", "Check the path."
-        ) from None
-
-
-def _utf8(path: Path, encoding: str) -> Iterator[bytes]:
-    r"""Yield the file as UTF-8 with line ends \n, without a byte order mark."""
-    plain = encoding in {"utf-8", "utf-8-sig"}
-    decoder = None if plain else codecs.getincrementaldecoder(encoding)("strict")
-    held, start = b"", True
-    for raw in _raw(path):
-        block = held + (raw if decoder is None else decoder.decode(raw).encode("utf-8"))
-        if start:
-            block, start = block.removeprefix(codecs.BOM_UTF8), False
-        held = b""
-        if block.endswith(b"\r"):
-            block, held = block[:-1], b"\r"
-        yield block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    rest = held + (decoder.decode(b"", True).encode("utf-8") if decoder else b"")
-    if rest:
-        yield rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
 def _with_last(items: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
     previous: bytes | None = None
     for item in items:
@@ -350,7 +237,3 @@ def _with_last(items: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
         previous = item
     if previous is not None:
         yield previous, True
-
-
-def _refuse(path: Path, found: str, advice: str) -> SourceError:
-    return SourceError(f"Expected '{path.name}' to be a table in delimited text.", found, advice)

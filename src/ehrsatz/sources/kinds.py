@@ -9,18 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import time
 
-import numpy as np
 import polars as pl
 
 from ehrsatz.schema import Column, Disclosure, Kind
-from ehrsatz.sources import codes, dates, missing, spelling
+from ehrsatz.sources import codes, dates, missing, quantity, spelling
 from ehrsatz.sources import words as w
 
-READABLE_SHARE = 0.95  # a column is of a kind when this share of its present cells reads as it
 MANY_LEVELS = 0.5  # distinct share of present cells above which words are no category
+_CLOCK = r"^([01]?\d|2[0-4]):[0-5]\d(:[0-5]\d)?$"
 EMPTY = "empty: every cell is missing"
 KEPT = "'None' and its like are kept as a level: the table writes missing in another way"
-MIN_HOLDERS = 5  # a spelling named in a reason is held by at least so many rows
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def decide(name: str, values: pl.DataFrame, dtype: pl.DataType, context: Context
     context
         What the rest of the table says.
     """
-    spelled = dtype == pl.String
+    spelled = dtype in (pl.String, pl.Categorical, pl.Enum)
     values = values.filter(pl.col("text").is_not_null()).group_by("text", maintain_order=True).agg(pl.col("n").sum())
     values = values.sort("n", "text", descending=[True, False])
     marks, note = _marks(values, missing.CERTAIN | missing.POSSIBLE)
@@ -59,7 +57,7 @@ def decide(name: str, values: pl.DataFrame, dtype: pl.DataType, context: Context
         or _boolean(name, texts, counts)
         or _shape(name, texts, counts, spelled)
         or _date(name, texts, counts, context)
-        or _number(name, texts, counts, spelled)
+        or quantity.decide(name, texts, counts)
     )
     if draft is None or draft.kind in {"code", "id"}:
         if marks and context.marks_missing_otherwise:  # "None" may be a level of its own
@@ -140,21 +138,21 @@ def _shape(name: str, texts: pl.Series, counts: pl.Series, spelled: bool) -> Col
     zeros = int(counts.filter(texts.str.contains(r"^0\d+$")).sum() or 0)
     digits = int(counts.filter(texts.str.contains(r"^\d+$")).sum() or 0)
     total = int(counts.sum())
-    if digits >= READABLE_SHARE * total and zeros >= max(1, 0.002 * total):
+    if digits >= quantity.READABLE_SHARE * total and zeros >= max(1, 0.002 * total):
         if len(texts) >= 0.9 * total and len(texts) > 20:
             return Column(name, "id", why="digits with leading zeros, almost all different")
         widths = texts.str.len_chars().n_unique()
         named = "code" in w.tokens(name)
         kind: Kind = "code" if widths == 1 or len(texts) > 20 or named else "category"
         return Column(name, kind, why="digits with leading zeros: a code, not a number")
-    if texts.str.contains(r"^\d{20,}$").any() and digits >= READABLE_SHARE * total:
+    if texts.str.contains(r"^\d{20,}$").any() and digits >= quantity.READABLE_SHARE * total:
         return Column(name, "id", why="whole numbers of more than 19 digits")
     return None
 
 
 def _date(name: str, texts: pl.Series, counts: pl.Series, context: Context) -> Column | None:
     found = dates.find(texts, counts, day_first=context.day_first)
-    if found is None or found.share < READABLE_SHARE:
+    if found is None or found.share < quantity.READABLE_SHARE:
         return None
     total = int(counts.sum())
     if found.n_far > 0.5 * total:
@@ -179,122 +177,6 @@ def _date(name: str, texts: pl.Series, counts: pl.Series, context: Context) -> C
     return Column(name, kind, format=found.format, missing=own, why="; ".join(why))
 
 
-def _number(name: str, texts: pl.Series, counts: pl.Series, spelled: bool) -> Column | None:
-    style, share = spelling.number_spelling(texts, counts)
-    infinite = texts.str.contains(r"^(?i)[+-]?inf(inity)?$")
-    n_infinite = int(counts.filter(infinite).sum() or 0)
-    total = int(counts.sum())
-    if share + n_infinite / total < READABLE_SHARE:
-        return None
-    numbers = spelling.numbers(texts, style)
-    bad = numbers.is_null()
-    repeated = bad & ~infinite & (counts >= MIN_HOLDERS) & texts.str.contains(r"\d")
-    if repeated.any() and len(texts) <= 30:
-        return None  # levels such as "3+" or ">=80" among few others: a category
-    known = numbers.drop_nulls()
-    held = counts.filter(~bad)
-    if known.is_empty():
-        return None
-    marks = missing.numeric_marks(known.to_numpy(), held.to_numpy())
-    own = tuple(texts.filter(numbers.is_in(list(marks)).fill_null(False)).to_list()) if marks else ()
-    why: list[str] = []
-    if marks:
-        n_marks = int(counts.filter(numbers.is_in(list(marks)).fill_null(False)).sum())
-        why.append(f"{n_marks:,} cells hold a number that stands apart and marks missing")
-        keep = ~known.is_in(list(marks))
-        known, held = known.filter(keep), held.filter(keep)
-    n_bad = int(counts.filter(bad & ~infinite).sum() or 0)
-    if n_bad:
-        why.append(f"{n_bad:,} cells that are no number count as missing")
-    if n_infinite:
-        why.append(f"{n_infinite:,} infinite cells count as missing")
-    if n_bad or n_infinite:
-        own = (*own, missing.UNREADABLE)
-    style = style or ""
-    whole = bool((known == known.round(0)).all()) and bool((known.abs() < 2**63).all())
-    if not whole:
-        return Column(
-            name,
-            "number",
-            format=style or None,
-            missing=own,
-            why="; ".join(["numbers", *_shape_notes(known, held), *why]),
-        )
-    reason, kind = _whole(name, known.to_numpy(), held.to_numpy())
-    if kind != "integer":
-        return Column(
-            name,
-            kind,
-            missing=tuple(mark for mark in own if mark != missing.UNREADABLE),
-            why="; ".join([reason, *why]),
-        )
-    written = " written with .0" if style.endswith(".0") else ""
-    return Column(
-        name,
-        "integer",
-        format=style or None,
-        missing=own,
-        why="; ".join([reason + written, *_shape_notes(known, held), *why]),
-    )
-
-
-def _whole(name: str, values: np.ndarray, counts: np.ndarray) -> tuple[str, Kind]:
-    """Say why whole numbers are a count or measure, the names of categories, or codes."""
-    k, n = len(values), int(counts.sum())
-    words = w.tokens(name)
-    if w.is_person_key(words) or (k == n and n > 20):
-        return "whole numbers", "integer"
-    coded = w.has(words, w.CODED - {"id"}) or (w.is_row_key(words) and len(words) > 1)
-    counted = w.is_count(words)
-    order = np.argsort(values)
-    values, counts = values[order], counts[order]
-    if k == 1:
-        return "whole numbers, constant", "integer"
-    if k >= 4 and _falls(values, counts) and not (words and words[-1] in w.STRONG_CODE):
-        return "whole numbers from the smallest on ever rarer: a count or a grade", "integer"
-    if words[-1:] in {("code",), ("cd",)} and not counted and (k > 60 or values[-1] > 999):
-        return "whole numbers under a name of codes", "code"
-    site = w.is_row_key(words) and k <= min(0.2 * n, 1000) and w.has(words, w.CODED - {"id"})
-    if coded and not counted and (k <= 60 or site) and n >= 3 * k:
-        return f"{k} whole numbers under a name of codes", "category"
-    low, high = float(values[0]), float(values[-1])
-    if low == -1 and high == 1 and k == 3 and n >= 30:
-        return "-1, 0 and 1: names of three groups", "category"
-    if counted or low < 0 or high > 20 or n < 10 * k:
-        return "whole numbers", "integer"
-    if k <= 2:
-        return "two whole numbers that are not 0 and 1: names of two groups", "category"
-    if k <= 8:
-        return f"{k} small whole numbers without the shape of a count: names of groups", "category"
-    return "whole numbers", "integer"
-
-
-def _falls(values: np.ndarray, counts: np.ndarray) -> bool:
-    return bool(values[0] in {0.0, 1.0} and values[2] == values[0] + 2 and counts[0] > counts[1] > counts[2])
-
-
-def _shape_notes(values: pl.Series, counts: pl.Series) -> list[str]:
-    """Note a spike at zero and heaping on round numbers, as counts in per cent."""
-    total = int(counts.sum())
-    notes = []
-    zero = int(counts.filter(values == 0).sum() or 0)
-    positive = values.filter(values > 0)
-    if zero >= 0.02 * total and len(positive) >= 20 and not (values < 0).any():
-        low = float(positive.quantile(0.05) or 0)
-        spread = float(positive.quantile(0.95) or 0) - low
-        if low > 0.25 * spread:
-            notes.append(
-                f"{100 * zero / total:.0f} % are 0, far below the others: add '0' to missing if it means not measured"
-            )
-    if len(values) >= 30 and bool((values == values.round(0)).all()):
-        for base in (10, 5):
-            share = int(counts.filter((values % base == 0) & (values != 0)).sum() or 0) / max(1, total - zero)
-            if share > 2.5 / base and share > 0.3:
-                notes.append(f"heaped: {100 * share:.0f} % are multiples of {base}")
-                break
-    return notes
-
-
 def _words(name: str, texts: pl.Series, counts: pl.Series) -> Column:
     words = w.tokens(name)
     n, k = int(counts.sum()), len(texts)
@@ -313,6 +195,8 @@ def _words(name: str, texts: pl.Series, counts: pl.Series) -> Column:
         return Column(name, "text", disclosure="direct", why=f"free text: {spaces + 1:.0f} words on average{mixed}")
     if length > 100 and k > 20:
         return Column(name, "text", disclosure="direct", why=f"free text: {spaces + 1:.0f} words on average{mixed}")
+    if texts.str.contains(_CLOCK).all():
+        return Column(name, "category", why=f"times of day, {k} different")
     if k > MANY_LEVELS * n and k >= 10:
         if codes.is_person_names(texts, counts) and not w.has(words, w.THING | w.CODED):
             return Column(name, "text", disclosure="direct", why="cells look like names of persons")

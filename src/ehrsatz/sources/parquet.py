@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ehrsatz.errors import SourceError
-from ehrsatz.sources.base import PARQUET_SUFFIXES, Raw, Source, files_of
+from ehrsatz.sources.base import Raw, Source
+from ehrsatz.sources.paths import PARQUET_SUFFIXES, files_of
 
 
 @dataclass

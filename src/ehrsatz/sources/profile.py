@@ -10,7 +10,7 @@ import polars as pl
 
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.schema import Column
-from ehrsatz.sources.bounds import MIN_SUBJECTS, holders
+from ehrsatz.sources.bounds import MIN_SUBJECTS, holders, outward
 
 TOP_LEVELS = 5
 BINS = 10
@@ -20,9 +20,10 @@ BINS = 10
 class Summary:
     """One column in numbers that tell about no single subject.
 
-    missing is a share in [0, 1], distinct the number of distinct present cells. `bins` holds (from, to, share) of
-    a numeric or dated column: at most ten bins of equal count, edges rounded, each holding at least MIN_SUBJECTS
-    subjects; `top` holds (level, share) of the most held levels, each held by at least MIN_SUBJECTS subjects.
+    missing is a share in [0, 1], distinct the number of distinct present cells. `bins` holds (from, to, share) of a
+    numeric or dated column: at most ten bins of about equal count, edges rounded, the outer ones as far out as the
+    bounds of the schema, each bin holding at least MIN_SUBJECTS subjects. `top` holds (level, share) of the most held
+    levels, each held by at least MIN_SUBJECTS subjects.
     """
 
     table: str
@@ -102,6 +103,12 @@ def _bins(
             high = (cuts[i + 1] if i < last else cuts[-1] + 1) * step
             bins.append((_edge(low, dated), _edge(high, dated), round(rows / len(values), 4)))
             start, rows, who = i + 1, 0, pl.Series(dtype=frame["s"].dtype)
+    if bins:  # the outer edges are the coarse bounds, not the extremes
+        low, high = outward(column, cells)
+        if dated:
+            low, high = low[:4], f"{int(high[:4]) + 1:04d}"
+        bins[0] = (low, *bins[0][1:])
+        bins[-1] = (bins[-1][0], high, bins[-1][2])
     return tuple(bins)
 
 

@@ -15,6 +15,8 @@ import polars as pl
 from ehrsatz.schema import Column, Link, Role
 from ehrsatz.sources import words as w
 
+STAY = frozenset({"stay", "encounter", "admission", "hadm", "visit", "episode", "case", "record"})
+AROUND = frozenset({"patient", "unit", "icu", "hospital", "health", "system"})
 KEY_KINDS = frozenset({"integer", "id", "code", "category", "text"})
 
 
@@ -50,7 +52,7 @@ def facts(frame: pl.DataFrame) -> dict[str, Facts]:
 
 
 def find_subject(columns: Sequence[Column], known: Mapping[str, Facts]) -> str | None:
-    """Return the column whose name says that it numbers persons, or a repeating `id` in front, or None."""
+    """Return the column whose name says that it numbers persons, else a repeating number of stays in front, or None."""
     for column in columns:
         fact = known[column.name]
         if (
@@ -63,7 +65,14 @@ def find_subject(columns: Sequence[Column], known: Mapping[str, Facts]) -> str |
     for column in columns[:3]:
         fact = known[column.name]
         repeats = fact.n_null == 0 and 1.2 * fact.n_distinct <= fact.n_rows and fact.n_distinct >= 5
-        if w.tokens(column.name) == ("id",) and column.kind in KEY_KINDS and repeats:
+        words = w.tokens(column.name)
+        stay = (
+            w.has(words, STAY)
+            and words[-1] in w.KEY_SUFFIX
+            and set(words[:-1]) <= STAY | AROUND
+            and fact.n_distinct >= 20
+        )
+        if (words == ("id",) or stay) and column.kind in KEY_KINDS and repeats:
             return column.name
     return None
 

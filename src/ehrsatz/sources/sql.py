@@ -102,10 +102,9 @@ class SqlSource(Source):
 
 def _part(engine: Any, connection: Any, inspector: Any, name: str, schema: str | None, chosen: Sequence[str]) -> _Query:
     sqlalchemy = _sqlalchemy()
-    every = (
-        sqlalchemy.select(sqlalchemy.literal_column("*")).select_from(sqlalchemy.table(name, schema=schema)).limit(0)
-    )
-    names = tuple(str(column) for column in connection.execute(every).keys())
+    bare = sqlalchemy.table(name, schema=schema)
+    none = connection.execute(sqlalchemy.select(sqlalchemy.literal_column("*")).select_from(bare).limit(0))
+    names = tuple(map(str, list(none.keys())))
     table = sqlalchemy.table(name, *(sqlalchemy.column(column) for column in names), schema=schema)
     n_rows = int(connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(table)).scalar_one())
     some = _frame(names, connection.execute(sqlalchemy.select(table).limit(LOOK)).fetchall())
