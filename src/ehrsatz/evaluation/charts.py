@@ -60,7 +60,7 @@ def _lying(picture: Mapping[str, Any], name: str) -> Markup:
         y = 2 + i * row
         tip = escape(f"{label}: real {_percent(a)}, synthetic {_percent(b)}")
         parts.append(f"<g><title>{tip}</title>")
-        parts.append(_text(left - 6, y + 12, _short(label, 19), "end"))
+        parts.append(_text(left - 6, y + 12, _short(label, 16), "end"))
         if a is not None:
             parts.append(_rect(left, y + 1, a * scale, row - 4, "real"))
         parts.append(_rect(left, y + 5.5, b * scale, row - 13, "made"))

@@ -17,6 +17,7 @@ from ehrsatz.evaluation.space import Feature, Sample, View
 
 FEW = 5
 MAX_BARS = 16
+MAX_LEVELS = 10
 
 
 def picture(view: View, feature: Feature) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _level_bars(feature: Feature, real: Sample, synthetic: Sample) -> Bars | Non
     size = len(feature.levels) + 2
     a, b = real.codes[:, feature.slot].astype(np.int64), synthetic.codes[:, feature.slot].astype(np.int64)
     held = _counts(real, a, a > 0, size)
-    kept = [code for code in range(1, size - 1) if held[code] >= FEW][: MAX_BARS - 1]
+    kept = [code for code in range(1, size - 1) if held[code] >= FEW][:MAX_LEVELS]
     other = (a > 0) & ~np.isin(a, kept)
     while kept and 0 < _subjects(real, other) < FEW:
         kept.pop()
