@@ -7,7 +7,7 @@ no generator has to learn them, `restore` puts them back and repairs what else i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -165,6 +165,7 @@ class ConstraintPlan:
             {i + offset: fill for i, fill in self.given[table.name].items() if i >= 0},
             self.anchors[table.name] if anchors else pl.DataFrame(),
             frozenset(fixed) | frozenset(structural(table)),
+            asked=bool(fixed),
         )
 
     def _derive(
@@ -195,42 +196,40 @@ class ConstraintPlan:
         return frame.select(table.names)
 
     def _find_anchors(self, table: Table, statements: Sequence[Statement], frame: pl.DataFrame) -> pl.DataFrame:
-        """Draw columns independently, repair them without anchors, and keep some rows that break nothing."""
+        """Draw columns independently, repair them without anchors, and keep some rows that break nothing.
+
+        Where that finds none though most rows of the data keep the constraints, mostly missing cells are tried.
+        """
         names = sorted({name for one in statements for name in one.names if one.kind != "unique"})
         names = [name for name in names if name not in structural(table)]
         if not names or all(one.kind in {"cell", "unique"} for one in statements):
             return pl.DataFrame()
-        starts = np.arange(_STARTS, dtype=np.int64)
-        cells = {}
-        for column in table.columns:
-            if column.name in names:
-                uniform = addressed(0, "anchor", table.name, column.name, subjects=starts)[:, 0]
-                cells[column.name] = self.fills[table.name][column.name].draw(column, uniform)
-            else:
-                cells[column.name] = pl.Series([None] * _STARTS, dtype=dtype_of(column.kind))
         shop = self._shop(table, (), anchors=False)
-        shop = Workshop(
-            shop.table,
-            [one for one in shop.statements if set(one.names) <= set(names)],
-            shop.fills,
-            {
-                new: shop.given[old]
-                for new, old in enumerate(i for i, one in enumerate(shop.statements) if set(one.names) <= set(names))
-                if old in shop.given
-            },
-            pl.DataFrame(),
-            shop.fixed,
-        )
-        trial, left = shop.settle(pl.DataFrame(cells), _drawer(0, table.name, starts, np.zeros_like(starts)))
-        good = np.setdiff1d(starts, left)
-        if len(good):
-            return trial[good[:_ANCHORS]].select(names)
-        if bool(shop.wrong(frame).all()):
+        numbered = [(i, one) for i, one in enumerate(shop.statements) if set(one.names) <= set(names)]
+        given = {new: shop.given[old] for new, (old, _) in enumerate(numbered) if old in shop.given}
+        shop = replace(shop, statements=[one for _, one in numbered], given=given)
+        starts = np.arange(_STARTS, dtype=np.int64)
+        draw = _drawer(0, table.name, starts, np.zeros_like(starts))
+        kept = 1 - float(shop.wrong(frame).mean()) if frame.height else 0.0
+        for blank in (0.0, 0.9) if kept >= 0.5 else (0.0,):
+            cells = {}
+            for column in table.columns:
+                cells[column.name] = pl.Series([None] * _STARTS, dtype=dtype_of(column.kind))
+                if column.name in names:
+                    uniform = addressed(0, "anchor", table.name, column.name, subjects=starts, width=2)
+                    drawn = self.fills[table.name][column.name].draw(column, uniform[:, 0])
+                    keep = (uniform[:, 1] >= blank) | (not column.nullable)
+                    cells[column.name] = put(cells[column.name], keep, drawn.filter(pl.Series(keep)))
+            trial, left = shop.settle(pl.DataFrame(cells), draw, enough=_ANCHORS)
+            good = np.setdiff1d(starts, left)
+            if len(good):
+                return trial[good[:_ANCHORS]].select(names)
+        if kept < 0.5:
             raise SchemaError(
                 f"Expected constraints of table '{table.name}' that a row can keep together.",
-                f"No row of the data keeps them all, and none of {_STARTS} drawn rows could be repaired.",
+                f"{kept:.0%} of the rows keep them all, and none of {_STARTS} drawn rows could be repaired.",
                 "Correct or remove one of these constraints.",
-                problems=[str(problem) for problem in shop.refuse(trial, left).problems],
+                problems=shop.refuse(trial, left).problems,
             )
         return pl.DataFrame()
 

@@ -64,7 +64,7 @@ def _proposals(dataset: Dataset, table: Table, frame: pl.DataFrame) -> list[Cons
     ]
     numeric = [column for column in columns if column.is_numeric]
     numbers = np.column_stack([as_numbers(frame[column.name]) for column in numeric]) if numeric else np.empty((0, 0))
-    sums = find_sums(numeric, numbers, _LEAST_ROWS) if len(numeric) > 1 else []
+    sums = find_sums(numeric, numbers, _LEAST_ROWS, scale) if len(numeric) > 1 else []
     tied = {frozenset({a, b}) for one in sums for a in one.columns for b in one.columns if a != b}
 
     least = max(10.0, float(np.log(100 * max(1, len(numeric)) ** 2)))

@@ -40,9 +40,19 @@ class Workshop:
     given: Mapping[int, Fill]  # statement -> distribution of its second column where its condition holds
     anchors: pl.DataFrame
     fixed: frozenset[str]
+    asked: bool = False  # whether fixed columns are conditions that somebody asked for
 
-    def settle(self, frame: pl.DataFrame, draw: Draw) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    def settle(
+        self, frame: pl.DataFrame, draw: Draw, *, enough: int | None = None
+    ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         """Repair rows until every statement on single rows holds, or the ways are used up.
+
+        Parameters
+        ----------
+        frame, draw
+            Rows, and the uniform numbers that belong to them.
+        enough
+            Stop as soon as so many rows hold; None means all.
 
         Returns
         -------
@@ -63,9 +73,9 @@ class Workshop:
             still = self.wrong(sub)
             done.append((active[~still], sub.filter(pl.Series(~still))))
             active, sub = active[still], sub.filter(pl.Series(still))
-            if not len(active):
+            if not len(active) or (enough is not None and frame.height - len(active) >= enough):
                 break
-        if len(active):
+        if len(active) and self.anchors.height:
             sub, helped = self._anchor(sub, draw(_ROUNDS, 0, active)[:, 0])
             done.append((active[helped], sub.filter(pl.Series(helped))))
             active, sub = active[~helped], sub.filter(pl.Series(~helped))
@@ -79,18 +89,18 @@ class Workshop:
 
     def refuse(self, frame: pl.DataFrame, rows: NDArray[np.int64]) -> InfeasibleError:
         """Return the error that names the statements which rows still break."""
-        sub = frame[rows]
-        counts = [(one, int(one.broken(sub)[1].sum())) for one in self.statements]
+        counts = [(one, int(one.broken(frame)[1][rows].sum())) for one in self.statements]
         return InfeasibleError(
             f"Expected rows of table '{self.table}' that keep every constraint of the schema.",
             f"{len(rows):,} rows cannot, with the conditions asked for."
             if self.fixed
             else f"{len(rows):,} rows cannot.",
-            "Relax the conditions, or one of these constraints.",
+            f"Relax {'the conditions, or ' if self.asked else ''}one of these constraints.",
             problems=[f"{one.kind} ({', '.join(one.names)}): {n:,} rows" for one, n in counts if n],
         )
 
     def wrong(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
+        """Return the rows that break a statement on single rows, shape (R,)."""
         wrong = np.zeros(frame.height, dtype=bool)
         for statement in self.statements:
             if statement.kind != "unique":

@@ -7,7 +7,6 @@ identity is kept only if no row misses it by more than the rounding of its colum
 
 from __future__ import annotations
 
-from itertools import combinations
 from math import comb
 
 import numpy as np
@@ -21,11 +20,11 @@ _SUBSETS = 300_000
 _TRIED = 4000
 _SINGULAR = 2e-4  # determinant of a correlation matrix below which an identity is looked for
 _LOOSE = 0.01  # an identity leaves at most this share of the total's standard deviation
-_MINORITY = 10  # rows in which each column must differ from its most frequent value
+_MINORITY = 10  # subjects in which each column must differ from its most frequent value
 _MOST_PARTS = 24
 
 
-def find_sums(columns: list[Column], cells: NDArray[np.float64], n_least: int) -> list[Constraint]:
+def find_sums(columns: list[Column], cells: NDArray[np.float64], n_least: int, scale: float = 1.0) -> list[Constraint]:
     """Find the identities of a table.
 
     Parameters
@@ -35,10 +34,12 @@ def find_sums(columns: list[Column], cells: NDArray[np.float64], n_least: int) -
     cells
         Their cells as numbers, shape (R, D), NaN where missing.
     n_least
-        Rows that an identity must rest on, beyond five per column.
+        Subjects that an identity must rest on.
+    scale
+        Subjects per row: rows of one subject count once.
     """
     present = ~np.isnan(cells)
-    usable = [j for j in range(len(columns)) if _minority(cells[present[:, j], j]) >= _MINORITY]
+    usable = [j for j in range(len(columns)) if scale * _minority(cells[present[:, j], j]) >= _MINORITY]
     grids = {j: _grid(cells[present[:, j], j]) for j in usable}
     distinct = {j: len(np.unique(cells[present[:, j], j])) for j in usable}
     found: list[tuple[int, tuple[int, ...], Constraint]] = []
@@ -47,7 +48,7 @@ def find_sums(columns: list[Column], cells: NDArray[np.float64], n_least: int) -
         masks.setdefault(present[:, j].tobytes(), []).append(j)
     for group in masks.values():
         rows = np.flatnonzero(present[:, group[0]])
-        if len(rows) < n_least:
+        if scale * len(rows) < n_least:
             continue
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, _ROWS).astype(np.int64))]
         pool = [j for j in usable if present[rows, j].all()]
@@ -81,15 +82,24 @@ def _suspects(pool: list[int], corr: NDArray[np.float64], group: set[int]) -> li
             partners = np.sort(np.abs(corr - np.eye(len(pool))), axis=1)[:, -(size - 1) :].mean(axis=1)
             ranked = sorted(candidates, key=lambda j: -partners[j])
             candidates = sorted(ranked[: int(0.9 * len(ranked))])
-        subsets = np.array(list(combinations(candidates, size)), dtype=np.int64)
-        if not len(subsets):
-            continue
+        subsets = np.array(candidates, dtype=np.int64)[_choose(len(candidates), size)]
         inside = np.array([j in group for j in pool])
         subsets = subsets[inside[subsets].any(axis=1)]
         singular = np.linalg.det(corr[subsets[:, :, None], subsets[:, None, :]])
         order = np.argsort(singular, kind="stable")
         order = order[singular[order] < _SINGULAR][:_TRIED]
         out += [tuple(pool[j] for j in subset) for subset in subsets[order]]
+    return out
+
+
+def _choose(n: int, size: int) -> NDArray[np.int64]:
+    """All subsets of `size` of the numbers 0 .. n-1, ascending, shape (K, size)."""
+    out = np.arange(n, dtype=np.int64)[:, None]
+    for _ in range(size - 1):
+        more = n - 1 - out[:, -1]  # larger numbers that can follow
+        first = np.repeat(np.cumsum(more) - more, more)
+        following = np.arange(int(more.sum())) - first + np.repeat(out[:, -1], more) + 1
+        out = np.column_stack([np.repeat(out, more, axis=0), following])  # (K, k) -> (K', k + 1)
     return out
 
 
@@ -111,8 +121,7 @@ def _fit(
         return None
     allowed = grids[target][0] + float(np.abs(weights) @ np.array([grids[j][1] for j in parts]))
     allowed += 1e-9 * float(np.abs(t).max())
-    if allowed > _LOOSE * spread:
-        return None
+    allowed = min(allowed, _LOOSE * spread)
     decimals = grids[target][2]
     whole = ~np.isnan(cells[:, [target, *parts]]).any(axis=1)
     for digits in range(1, 9):
@@ -127,7 +136,7 @@ def _fit(
     noise = 1e-9 * float(np.abs(cells[whole, target]).max())
     most = 10 if decimals is None else decimals
     exact = next((d for d in range(most, -4, -1) if miss <= 0.5 * 10.0**-d + noise), None)
-    if exact is None or 0.5 * 10.0**-exact > _LOOSE * spread:
+    if exact is None:
         return None
     params = {"weights": [float(weight) for weight in simple], "constant": constant, "decimals": exact}
     ordered = sorted(range(len(parts)), key=lambda k: (simple[k] < 0, k))  # what is added first, then what is taken off
