@@ -89,6 +89,12 @@ class NumberCode:
         n = len(self.spikes)
         return rank[:n], rank[n:], np.where(order < n, order, n - 1 - order)
 
+    def is_spike(self, atoms: Atoms) -> NDArray[np.bool_]:
+        """Say of each atom whether it is a single value, or missing; shape (R,)."""
+        if self.n_atoms == 0:
+            return np.ones(len(atoms), dtype=bool)
+        return (atoms < 0) | (self._places[2][np.maximum(atoms, 0)] >= 0)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {
