@@ -343,10 +343,13 @@ def draw(
         return engine.sample(min(SHARD, n - first), seed=seed, given=given, first=first)
 
     parts: list[Dataset] = []
-    with ThreadPoolExecutor(max_workers=min(workers, len(firsts))) as pool:
+    pool = ThreadPoolExecutor(max_workers=min(workers, len(firsts)))
+    try:
         for part in pool.map(shard, firsts) if workers > 1 else map(shard, firsts):
             parts.append(part)
             show("sample", min(n, len(parts) * SHARD), n)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the shards that are left
     tables = {name: pl.concat([part.tables[name] for part in parts]) for name in parts[0].tables}
     (step,) = parts[0].provenance.steps
     told = {name: value for name, value in step.params.items() if name not in WITHOUT_EFFECT}

@@ -369,6 +369,13 @@ def test_an_unexpected_fault_shows_no_value(
         cli.main(["--debug", "fabricate", "quick.yaml"])
 
 
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    command = f"{sys.executable} -c 'from ehrsatz.cli.main import run; run()' inspect patients.csv | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert "column" in done.stdout
+    assert "Broken" not in done.stderr
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_nothing(number: int, code: int) -> None:
     before = files()

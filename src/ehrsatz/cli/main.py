@@ -7,6 +7,7 @@ its type and place alone, unless --debug asks for Python's own account.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -104,7 +105,7 @@ def main(arguments: list[str]) -> int:
             say("Error: The work needs more memory than there is. Take fewer subjects with --sample-subjects.")
             return USAGE
         except BrokenPipeError:
-            sys.stderr.close()  # whoever read our output has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
             return 0
         except BaseException as error:  # noqa: BLE001 - the last line before the user: no value may be shown
             return _other(error, debug)
