@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import DataError, InfeasibleError
+from ehrsatz.errors import DataError, InfeasibleError, SchemaError
 from ehrsatz.privacy.identifiers import IdentifierPlan
 from ehrsatz.provenance import Provenance
-from ehrsatz.schema import Column, Link, Schema, Table
+from ehrsatz.schema import Column, Constraint, Link, Schema, Table
 
 REAL = Provenance("real")
 
@@ -246,3 +246,17 @@ def test_a_long_table_takes_less_than_a_second() -> None:
     start = time.process_time()
     plan.attach(core, seed=1, first=0)
     assert time.process_time() - start < 6  # about 1 s for nine columns; wide, as the machine may be busy
+
+
+def test_a_constraint_on_a_withheld_column_is_refused_by_name() -> None:
+    data = flat_dataset()
+    table = data.schema.parent
+
+    def learn(one: Constraint) -> IdentifierPlan:
+        schema = Schema("s", (Table("patients", table.columns, constraints=(one,)),))
+        return IdentifierPlan.learn(Dataset(schema, data.tables, REAL))
+
+    with pytest.raises(SchemaError, match="dependency \\(age, name\\) with name"):
+        learn(Constraint("dependency", ("age", "name"), {"map": {"20": "x"}}))
+    learn(Constraint("missing_together", ("note", "street")))
+    learn(Constraint("unique", ("mrn",)))

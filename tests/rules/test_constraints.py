@@ -163,6 +163,16 @@ def test_conditions_that_no_row_can_meet_are_refused_by_name() -> None:
     assert "implication (sex, pregnant)" in str(caught.value)
 
 
+def test_conditions_are_checked_before_anything_is_drawn() -> None:
+    plan = ConstraintPlan.learn(dataset())
+    plan.require(pl.DataFrame({"sex": ["M", "F"], "pregnant": ["no", "yes"], "dead": [0, 1]}))
+    plan.require(pl.DataFrame({"sex": ["M"], "pregnant": [None]}, schema={"sex": pl.String, "pregnant": pl.String}))
+    with pytest.raises(InfeasibleError, match=r"implication \(sex, pregnant\): 1 rows"):
+        plan.require(pl.DataFrame({"sex": ["M", "F"], "pregnant": ["yes", "yes"]}))
+    with pytest.raises(InfeasibleError, match="order"):
+        plan.require(pl.DataFrame({"low": [60.0], "high": [50.0]}))
+
+
 def test_constraints_that_contradict_each_other_are_refused_before_drawing() -> None:
     data = dataset()
     table = data.schema.parent

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ehrsatz.dataset import Dataset, addresses, bound, subject_key
-from ehrsatz.errors import DataError, InfeasibleError
+from ehrsatz.errors import DataError, InfeasibleError, SchemaError
 from ehrsatz.privacy.base import permute
 from ehrsatz.privacy.fabricate import WIDTH, Look
 from ehrsatz.privacy.shapes import Shape, spell_unique
@@ -50,8 +50,14 @@ class IdentifierPlan:
         """Learn shapes of ids and looks of withheld columns: no cell value, nothing that fewer than 5 subjects share.
 
         Withheld are the columns of disclosure "direct", of kind text and id, and all of role subject, key and link.
+
+        Raises
+        ------
+        SchemaError
+            When a constraint ties a withheld column, which is fabricated on its own and cannot keep it.
         """
         schema = dataset.schema
+        _refuse_unkept(schema)
         flat = _is_flat(dataset)
         core, _ = _numbered(dataset, flat)
         owners = addresses(_core_schema(schema, flat, ()), core)
@@ -228,6 +234,24 @@ class IdentifierPlan:
 
 def _is_withheld(column: Column) -> bool:
     return column.disclosure == "direct" or column.kind in {"text", "id"}
+
+
+def _refuse_unkept(schema: Schema) -> None:
+    problems = []
+    for table in schema.tables:
+        apart = {column.name for column in table.columns if _is_withheld(column)} | set(_structural(schema, table))
+        for one in table.constraints:
+            tied = apart & set(one.columns)
+            only = set(one.columns) <= apart
+            if tied and not (one.kind == "unique" or (one.kind == "missing_together" and only)):
+                problems.append(f"{table.name}: {one.kind} ({', '.join(one.columns)}) with {', '.join(sorted(tied))}")
+    if problems:
+        raise SchemaError(
+            "Expected constraints on columns that a generator draws.",
+            "Some name identifiers, keys or free text, which are fabricated apart from the rest.",
+            "Remove these constraints, or change the kind and disclosure of the columns if they identify nobody.",
+            problems=problems,
+        )
 
 
 def _structural(schema: Schema, table: Table) -> tuple[str, ...]:

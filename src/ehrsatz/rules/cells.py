@@ -104,7 +104,7 @@ def _typed(level: Any, kind: str) -> Any:
     if kind == "datetime":
         return datetime.fromisoformat(text)
     if isinstance(level, bool):
-        return text.lower()
+        raise ValueError  # an unquoted No or Yes in YAML
     return text
 
 

@@ -29,6 +29,7 @@ __all__ = ["ConstraintPlan", "check", "propose"]
 
 _STARTS = 128  # combinations drawn to find anchors
 _ANCHORS = 8
+_PROBES = 4  # rows drawn for each condition to see whether it can be met
 _UNMAPPED = 0.02  # a dependency on rarer unmapped levels still takes its column out
 
 
@@ -154,6 +155,43 @@ class ConstraintPlan:
             keys = {column.name for column in table.columns if column.role == "key"}  # numbered on their own
             out[table.name] = make_unique(frame, shop, keys, draw)
         return out
+
+    def require(self, cells: pl.DataFrame) -> None:
+        """Refuse conditions on the parent table that contradict its constraints, before anything is drawn.
+
+        Parameters
+        ----------
+        cells
+            Conditions, one column each; rows with a null are free there and are not looked at.
+
+        Raises
+        ------
+        InfeasibleError
+            When no row with these cells keeps all constraints.
+        """
+        table = self.schema.parent
+        asked = cells.drop_nulls().unique(maintain_order=True)
+        names = sorted({name for one in compile_table(table) for name in one.names} & set(asked.columns))
+        if not names or not asked.height:
+            return
+        asked = asked.select(names).unique(maintain_order=True)
+        n = asked.height
+        rows = np.repeat(np.arange(n, dtype=np.int64), _PROBES)
+        frame = {}
+        for column in table.columns:
+            uniform = addressed(0, "require", column.name, subjects=np.arange(len(rows), dtype=np.int64))[:, 0]
+            fill = self.fills[table.name].get(column.name, Fill())
+            frame[column.name] = fill.draw(column, uniform).cast(dtype_of(column.kind))
+            if column.name in names:
+                frame[column.name] = asked[column.name].cast(dtype_of(column.kind)).gather(rows)
+        for name in structural(table):
+            frame[name] = pl.Series(name, np.arange(len(rows)))
+        shop = self._shop(table, names)
+        trial = pl.DataFrame(frame)
+        done, left = shop.settle(trial, _drawer(0, table.name, np.arange(len(rows)), np.zeros_like(rows)))
+        hopeless = np.setdiff1d(rows[left], np.delete(rows, left))
+        if len(hopeless):
+            raise shop.refuse(done, left[np.isin(rows[left], hopeless)][::_PROBES])
 
     def _shop(self, table: Table, fixed: Sequence[str], *, anchors: bool = True) -> Workshop:
         statements = compile_table(table)

@@ -244,4 +244,8 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _wrong(where: str, expected: str, found: str) -> SchemaError:
-    return SchemaError(f"Expected {expected} in '{where}'.", f"Found: {found}.", "Correct the schema file.")
+    return SchemaError(
+        f"Expected {expected} in '{where}'.",
+        f"Found: {found}.",
+        "Correct the schema file; put levels such as 'No' in quotes.",
+    )
