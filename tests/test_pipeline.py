@@ -108,7 +108,7 @@ def test_the_bundled_table_from_end_to_end(tmp_path: Path) -> None:
     assert ehrsatz.verify(folder) == []
     assert release.decision == "hold"  # independent columns are told apart, whatever else they keep
     assert any(reason.startswith("detection") for reason in release.verdict.reasons)
-    assert (release.n_subjects, release.n_rows, release.data_kept) == (920, 920, True)
+    assert (release.n_subjects, release.n_rows, release.data_kept) == (460, 460, True)
     told = json.loads((folder / "manifest.json").read_text())
     assert told["generator"]["name"] == "independent"
     source = (pipeline.bundled("heart_disease_uci")).read_text().splitlines()[0]

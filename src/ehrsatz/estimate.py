@@ -104,7 +104,7 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
     clock.start()
     engine.fit(train, seed=plan.seed, progress=under(show, "fit"))
     clock.lap("fit")
-    wanted = plan.n or real.n_subjects
+    wanted = plan.n or max(1, round(plan.train_fraction * real.n_subjects))
     n_drawn = min(wanted, n_cut)
     synthetic = draw(engine, n_drawn, seed=plan.seed, given=plan.given, progress=progress)
     clock.lap("sample")

@@ -98,7 +98,7 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     engine.fit(train, seed=plan.seed, progress=under(show, "fit"))
     synthetic = draw(
         engine,
-        plan.n or real.n_subjects,
+        plan.n or train.n_subjects,
         seed=plan.seed,
         given=plan.given,
         workers=plan.workers,

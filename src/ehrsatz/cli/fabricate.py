@@ -26,7 +26,7 @@ def fabricate(
     sample_subjects: options.SampleSubjects = None,
     generator: options.GeneratorName = None,
     param: options.Param = None,
-    n: Annotated[int | None, typer.Option(min=1, help="Subjects to fabricate; as many as the source holds.")] = None,
+    n: Annotated[int | None, typer.Option(min=1, help="Subjects to fabricate; as many as were learned from.")] = None,
     seed: options.Seed = None,
     given: options.Given = None,
     policy: Annotated[
