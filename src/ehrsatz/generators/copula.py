@@ -34,6 +34,8 @@ Floats = NDArray[np.float64]
 
 _TERMS = 120  # of the Hermite series; fewer where there are many pairs
 _FEW_TERMS, _MANY_COLUMNS = 40, 400
+_NOISE = 2.0  # squared standard errors that each correlation gives up
+_SMALL = 20.0  # subjects at which a level's place in the order is half believed
 _LARGEST = 0.9995  # of a latent correlation
 _SWEEPS = 12  # of the Gibbs sampler for conditions
 _CHUNK = 512  # rows mixed at once, to stay in cache
@@ -213,7 +215,8 @@ def order_levels(
             # mean score of every other column per level, weighted by the root of the level's size
             table = (member @ scores[:, others]) / np.sqrt(np.maximum(counts, 1.0))[:, None]  # (levels, D - 1)
             left = np.linalg.svd(table, full_matrices=False)[0][:, 0]
-            place = left / np.sqrt(np.maximum(counts, 1.0))
+            # small levels are drawn to the middle: their place is mostly chance
+            place = left * np.sqrt(counts) / (counts + _SMALL)
             place *= 1.0 if np.abs(place).max() == place.max() else -1.0
             orders[d] = np.lexsort((np.arange(len(place)), np.round(place, 12))).astype(np.int32)
     return tuple(orders)
@@ -251,7 +254,9 @@ def positive_definite(latent: Floats, n: int, least: float = 1e-4) -> Floats:
     off = latent[~np.eye(len(latent), dtype=bool)]
     total = float((off**2).sum())
     weight = min(1.0, float(((1 - off**2) ** 2).sum()) / max(n - 1, 1) / total) if total > 0 else 1.0
-    shrunk = (1 - weight) * latent + weight * np.eye(len(latent))
+    keep = 1 - _NOISE / np.maximum(n * latent**2, _NOISE)  # what is no larger than chance goes
+    shrunk = (1 - weight) * latent * keep + weight * np.eye(len(latent))
+    np.fill_diagonal(shrunk, 1.0)
     values, vectors = np.linalg.eigh(shrunk)
     lifted = (vectors * np.maximum(values, least)) @ vectors.T
     scale = np.sqrt(np.diag(lifted))

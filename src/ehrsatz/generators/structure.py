@@ -1,9 +1,10 @@
 """Search for the structure of a Bayesian network over mixed columns.
 
-Greedy hill climbing (add, delete, reverse) on a decomposable extended BIC score, started from the forest of Chow and Liu, with
-the parents of each column limited to its most informative partners (the sparse candidates of Friedman). A column is
-explained either by a table of its groups or, where it is a smooth number, by a linear model of normal scores; a family
-counts with the better of the two. Scores are gains in log-likelihood over the column's own margin, less the penalty.
+Greedy hill climbing (add, delete, reverse) on a decomposable extended BIC score, started from the forest of Chow and
+Liu, with the parents of each column limited to its most informative partners (the sparse candidates of Friedman). A
+column is explained either by a table of its groups or, where it is a smooth number, by a linear model of normal scores;
+a family counts with the better of the two. Scores are gains in log-likelihood over the column's own margin, less the
+penalty.
 
 References
 ----------
@@ -11,7 +12,7 @@ Chow and Liu, Approximating discrete probability distributions with dependence t
 doi:10.1109/TIT.1968.1054142. Friedman, Nachman and Pe'er, Learning Bayesian network structure from massive datasets:
 the sparse candidate algorithm, UAI 1999. Schwarz, Estimating the dimension of a model, Annals of Statistics 6 (1978),
 doi:10.1214/aos/1176344136. Chen and Chen, Extended Bayesian information criteria for model selection with large model
-spaces, Biometrika 95 (2008), doi:10.1093/biomet/asn034 (with gamma 1: log of the number of columns per parent).
+spaces, Biometrika 95 (2008), doi:10.1093/biomet/asn034 (gamma 1/2: per parent half the log of the number of columns).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Families:
                 table = table_gain(self.groups[:, child], self.sizes[child], self.config(key[1]))
             linear = self._linear(child, key[1]) if self.smooth[child] else -np.inf
             # each parent is one of many that were looked at: extended BIC
-            search = len(parents) * np.log(max(self.groups.shape[1] - 1, 1))
+            search = len(parents) * np.log(max(self.groups.shape[1] - 1, 1)) / 2
             self.known[key] = (max(table, linear) - search, linear > table)
         return self.known[key]
 
