@@ -163,7 +163,8 @@ def _check_shards(model: Generator, seed: int, given: Mapping[str, Any] | None =
 def _check_given(model: Generator, train: Dataset, seed: int) -> None:
     table = train.schema.parent
     held = set(model.identifiers_.columns(table.name)) | set(model.constraints_.derived(table.name))
-    free = [column for column in table.columns if column.name not in held and column.role == "attribute"]
+    varying = _varying(train)  # of a subject's rows; a condition on the subject says nothing of them
+    free = [one for one in table.columns if one.role == "attribute" and one.name not in held | varying]
     wishes = [wish for column in free for wish in _wishes(model, train.table[column.name], column.kind)]
     if not wishes:
         return
@@ -192,6 +193,15 @@ def _check_given(model: Generator, train: Dataset, seed: int) -> None:
             wish = {column.name: "no such level"}
             expect(InfeasibleError, lambda: model.sample(3, seed=seed, given=wish), "given an unknown level")  # noqa: B023
             break
+
+
+def _varying(train: Dataset) -> set[str]:
+    """Columns of the parent table that differ between rows of one subject."""
+    key = subject_key(train.schema, train.schema.parent)
+    if key is None or train.n_subjects == train.table.height:
+        return set()
+    most = train.table.group_by(key).agg(pl.exclude(key).n_unique()).drop(key).max()
+    return {name for name in most.columns if most[name][0] > 1}
 
 
 def _common(model: Generator, train: Dataset, name: str) -> pl.Series:
