@@ -21,6 +21,7 @@ from ehrsatz.errors import (
     ModelError,
     OutputError,
     ScenarioError,
+    SourceError,
     UnknownNameError,
     UnsupportedError,
 )
@@ -277,6 +278,25 @@ def test_files_are_evaluated_with_the_schema_of_the_first(tmp_path: Path, tidy: 
         metrics=["margins"],
     )
     assert found.scores[0].value == 1.0  # the holdout itself
+
+
+def test_named_tables_of_a_folder(tmp_path: Path, tidy_linked: Dataset) -> None:
+    ehrsatz.export(tidy_linked, tmp_path / "clinic", allow_real=True)
+    read = ehrsatz.read(tmp_path / "clinic", tables=["visits"])
+    assert [table.name for table in read.schema.tables] == ["visits"]
+    assert len(ehrsatz.read(tmp_path / "clinic").schema.tables) == 2
+    with pytest.raises(SourceError, match="'visits'"):
+        ehrsatz.read(tmp_path / "clinic", tables=["visit"])
+
+
+def test_linked_tables_from_end_to_end(tmp_path: Path, tidy_linked: Dataset) -> None:
+    ehrsatz.export(tidy_linked, tmp_path / "clinic", allow_real=True)
+    plan = scenario(tmp_path / "release", source__path=str(tmp_path / "clinic"), generator__name="trees", n=40)
+    release = pipeline.fabricate(plan)
+    drawn = {path.stem: pl.read_csv(path) for path in (release.folder / "data").iterdir()}
+    assert drawn["patients"].height == 40
+    assert drawn["visits"]["patient_id"].is_in(drawn["patients"]["patient_id"].to_list()).all()
+    assert ehrsatz.verify(release.folder) == []
 
 
 def test_an_estimate_writes_nothing(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ehrsatz import registry
 from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, write
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import InfeasibleError, ScenarioError, UnsupportedError, nearest
+from ehrsatz.errors import InfeasibleError, ScenarioError, SourceError, UnsupportedError, nearest
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.evaluate import evaluate as measure
@@ -33,7 +33,7 @@ from ehrsatz.rules.base import Finding
 from ehrsatz.rules.constraints import check, propose
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
 from ehrsatz.schema import Schema
-from ehrsatz.sources.base import kind_of
+from ehrsatz.sources.paths import CSV_SUFFIXES, PARQUET_SUFFIXES, files_of, kind_of
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 STEPS = ("read", "fit", "sample", "evaluate", "judge", "write")
@@ -188,9 +188,10 @@ def read(
         When the source cannot be read, or disagrees with the schema.
     """
     known = Schema.from_yaml(read_text(schema, "a schema file")) if isinstance(schema, (str, Path)) else schema
-    options: dict[str, Any] = {"tables": tuple(tables)} if tables else {}
-    dataset: Dataset = registry.find("sources", kind_of(source))().read(
-        source,
+    kind = kind_of(source)
+    options: dict[str, Any] = {"tables": tuple(tables)} if tables and kind == "sql" else {}
+    dataset: Dataset = registry.find("sources", kind)().read(
+        _chosen(source, tables) if tables and kind != "sql" else source,
         name=name,
         subject=subject,
         target=target,
@@ -201,6 +202,19 @@ def read(
         **options,
     )
     return dataset if known is not None else propose(dataset)
+
+
+def _chosen(source: Any, tables: Sequence[str]) -> dict[str, Any]:
+    """The named tables of a folder of files, of several files or of a mapping of frames."""
+    held = source if isinstance(source, Mapping) else files_of(source, (*CSV_SUFFIXES, *PARQUET_SUFFIXES))
+    lacking = [name for name in tables if name not in held]
+    if lacking:
+        raise SourceError(
+            f"Expected a table named '{lacking[0]}'.",
+            f"The source holds {len(held)} others.{nearest(lacking[0], held)}",
+            f"Name one of: {', '.join(sorted(held)[:20])}.",
+        )
+    return {name: held[name] for name in tables}
 
 
 def read_scenario(scenario: Scenario) -> Dataset:

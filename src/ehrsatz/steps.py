@@ -1,4 +1,4 @@
-"""The flow's steps one at a time, on files: fit, sample, evaluate, judge, profile."""
+"""The flow's steps one at a time, on files: fit, sample, evaluate, judge."""
 
 from __future__ import annotations
 
@@ -161,28 +161,6 @@ def _loosened(schema: Schema) -> Schema:
         ]
         schema = schema.replace_table(replace(table, columns=tuple(free)))
     return schema
-
-
-def profile(dataset: Dataset) -> list[dict[str, Any]]:
-    """Return one entry per column: table, column, kind, role, disclosure, share missing, distinct values, reason."""
-    entries = []
-    for table in dataset.schema.tables:
-        frame = dataset.tables[table.name]
-        for column in table.columns:
-            cells = frame[column.name]
-            entries.append(
-                {
-                    "table": table.name,
-                    "column": column.name,
-                    "kind": column.kind,
-                    "role": column.role,
-                    "disclosure": column.disclosure,
-                    "missing": cells.null_count() / max(1, len(cells)),
-                    "distinct": cells.drop_nulls().n_unique(),
-                    "why": column.why,
-                }
-            )
-    return entries
 
 
 def check_new_file(path: str | Path) -> None:
