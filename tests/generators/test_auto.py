@@ -24,7 +24,11 @@ def test_choice_is_explained_and_reproducible(tidy):
     names = [row["name"] for row in report["candidates"]]
     assert model.chosen_.name in names and "independent" in names
     assert all(0 <= row["near_share"] <= 1 and 0 <= row["membership_auc"] <= 1 for row in report["candidates"])
-    picked = next(row for row in report["candidates"] if row["name"] == model.chosen_.name)
+    picked = next(
+        row
+        for row in report["candidates"]
+        if row["name"] == model.chosen_.name and row["settings"] == model.chosen_.settings
+    )
     assert picked["admitted"] and picked["distance"] == min(
         row["distance"] for row in report["candidates"] if row["admitted"]
     )

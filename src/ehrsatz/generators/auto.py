@@ -27,8 +27,9 @@ from ehrsatz.generators.base import MIN_SUBJECTS, Generator, Given, Progress
 from ehrsatz.generators.heldout import Yardstick
 from ehrsatz.provenance import Provenance
 
-# Order of trial; each method's `choices`, where it has them, are the settings to try, the first being its default.
+# Order of trial, and the settings to try of each method; further ones come after the first of every method.
 CANDIDATES = ("trees", "bayesnet", "copula", "independent")
+SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {"trees": ({}, {"caution": 2.0}, {"caution": 0.5})}
 # CPU seconds of one fit and sample, measured on one core: start, per million cells, per million cells and 100 columns
 _COST = {
     "independent": (0.1, 0.5, 0.0),
@@ -87,7 +88,7 @@ class Auto(Generator):
         tried, dropped = _within_budget(able, self.budget)
         if core.n_subjects < _FEWEST or len(tried) == 1:
             few = core.n_subjects < _FEWEST
-            self.chosen_ = tried[-1] if few else tried[0]
+            self.chosen_ = min(tried, key=lambda one: one.units) if few else tried[0]
             why = f"fewer than {_FEWEST} subjects cannot be compared" if few else "no other candidate fits"
             self.report_ = self._report([], dropped, why, None)
         else:
@@ -131,8 +132,7 @@ class Auto(Generator):
                 continue
             start, per_cell, per_pair = _COST.get(name, _UNKNOWN_COST)
             units = round(start + cells * (per_cell + per_pair * wide), 3)
-            choices: tuple[Mapping[str, Any], ...] = getattr(method, "choices", ({},))
-            found += [Candidate(name, dict(choice), units) for choice in choices]
+            found += [Candidate(name, dict(choice), units) for choice in SETTINGS.get(name, ({},))]
         if not found:
             raise DataError(
                 "Expected tables that some method takes.",
