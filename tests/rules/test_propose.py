@@ -219,11 +219,8 @@ def test_nhefs(data_dir: Path) -> None:
     found = list(data.schema.parent.constraints)
     weights = one_of(found, "sum", "wt82_71", "wt82", "wt71")
     assert weights.params == {"weights": [1.0, -1.0], "constant": 0.0, "decimals": 8}
-    assert kinds(found, "sum") == {
-        ("wt82_71", "wt82", "wt71"),
-        ("price71_82", "price71", "price82"),
-        ("tax71_82", "tax71", "tax82"),
-    }
+    # price71_82 and tax71_82 miss the difference of their parts by up to 5e-4, far above their own seven decimals
+    assert kinds(found, "sum") == {("wt82_71", "wt82", "wt71")}
     assert ("smokeyrs", "age") in kinds(found, "order")
     assert {("age", "older"), ("school", "education")} <= kinds(found, "dependency")
     said = [(one.columns, dict(one.params)) for one in found if one.kind == "implication"]

@@ -63,7 +63,7 @@ class Margin:
         """Return each present cell's place in the margin in (0, 1), 0.5 where missing; shape (R,)."""
         floor = self.floor
         safe = np.maximum(atoms, 0)
-        place = floor[safe] + position * (floor[safe + 1] - floor[safe])
+        place = floor[safe] + position * (floor[np.minimum(safe + 1, self.size)] - floor[safe])  # size 0: all missing
         return np.where(atoms < 0, 0.5, np.clip(place, clip, 1 - clip))
 
     def block(self, atoms: Atoms, position: Floats, clip: float) -> Floats:

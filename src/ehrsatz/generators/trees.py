@@ -188,7 +188,7 @@ class Trees(Generator):
             parents=self.parents,
             try_features=0.5,
             pull=self.pull,
-            residual_from=0.3,
+            residual_from=0.5,
         )
 
     # ------------------------------------------------------------------ sample

@@ -20,6 +20,7 @@ _SUBSETS = 300_000
 _TRIED = 4000
 _SINGULAR = 2e-4  # determinant of a correlation matrix below which an identity is looked for
 _LOOSE = 0.01  # an identity leaves at most this share of the total's standard deviation
+_EXACT = 1e-6  # part of the total's standard deviation that an identity without a grid may miss by
 _MINORITY = 10  # subjects in which each column must differ from its most frequent value
 _MOST_PARTS = 24
 
@@ -136,8 +137,8 @@ def _fit(
     noise = 1e-9 * float(np.abs(cells[whole, target]).max())
     most = 10 if decimals is None else decimals
     exact = next((d for d in range(most, -4, -1) if miss <= 0.5 * 10.0**-d + noise), None)
-    if exact is None:
-        return None
+    if exact is None or miss > max(0.5 * 10.0**-most if decimals is not None else 0.0, _EXACT * spread) + noise:
+        return None  # near, but the total would come back on a coarser grid than its own
     params = {"weights": [float(weight) for weight in simple], "constant": constant, "decimals": exact}
     ordered = sorted(range(len(parts)), key=lambda k: (simple[k] < 0, k))  # what is added first, then what is taken off
     params["weights"] = [float(simple[k]) for k in ordered]
