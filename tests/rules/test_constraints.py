@@ -218,6 +218,17 @@ def test_hand_written_constraints_survive_the_schema_file() -> None:
     assert ConstraintPlan.learn(replace(data, schema=schema)).derived("t") == ConstraintPlan.learn(data).derived("t")
 
 
+def test_a_wrong_order_of_often_equal_columns_becomes_a_tie() -> None:
+    low = [i % 10 for i in range(100)]
+    columns = (Column("low", "integer"), Column("high", "integer"))
+    for gap in (0, 3):
+        frame = pl.DataFrame({"low": low, "high": [x + gap for x in low]})
+        table = Table("t", columns, constraints=(Constraint("order", ("low", "high")),))
+        plan = ConstraintPlan.learn(Dataset(Schema("s", (table,)), {"t": frame}, Provenance("real")))
+        out = plan.restore({"t": pl.DataFrame({"low": [7], "high": [4]})}, seed=1, first=0)["t"]
+        assert out.rows() == ([(7, 7)] if gap == 0 else [(4, 7)])
+
+
 def test_chains_of_sums_are_computed_in_order() -> None:
     rng = np.random.Generator(np.random.Philox(2))
     frame = pl.DataFrame({name: rng.integers(0, 9, 100) for name in "abc"})

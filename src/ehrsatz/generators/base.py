@@ -395,6 +395,8 @@ class Generator(ABC):
                         + nearest(str(unknown[0]), self.levels_[name]),
                         "Ask for a level that the training data hold, or bring more of its rows.",
                     )
+        if given.exact:
+            self.constraints_.require(pl.DataFrame(dict(given.exact)))
 
 
 def read_head(folder: str | Path) -> dict[str, Any]:

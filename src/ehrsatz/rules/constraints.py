@@ -59,9 +59,10 @@ def check(dataset: Dataset) -> list[Finding]:
 class ConstraintPlan:
     """What constraints determine, and what repairing needs; no cell value that fewer than 5 subjects hold.
 
-    schema: of the core, with derived columns. steps: per table, index of a constraint and the column it determines,
-    in the order of computing. fills: rough distributions per column. given: the same for the second column of a
-    constraint, where its condition holds. anchors: made-up combinations that keep all constraints.
+    schema: of the core, with derived columns. steps: per table, index of a constraint and the column it determines, in
+    the order of computing. fills: rough distributions per column. given: the same for the second column of an
+    implication where its condition holds, and for an order how often its columns are equal. anchors: made-up
+    combinations that keep all constraints.
     """
 
     schema: Schema
@@ -99,6 +100,8 @@ class ConstraintPlan:
             offset = len(statements) - len(table.constraints)
             given[table.name] = {}
             for i, one in enumerate(statements[offset:]):
+                if one.kind == "order":
+                    given[table.name][i] = _ties(frame, one)
                 if one.kind == "implication" and one.then != "missing":
                     here = pl.Series(one.applies(frame))
                     given[table.name][i] = Fill.learn(
@@ -316,6 +319,13 @@ class ConstraintPlan:
                 for table, columns in data["anchors"].items()
             },
         )
+
+
+def _ties(frame: pl.DataFrame, order: Statement) -> Fill:
+    """Return how often the two columns of an order are equal, as the weight of the level 0 of their difference."""
+    first, second = order.names
+    both = frame.select((pl.col(first) == pl.col(second)).alias("tie")).drop_nulls()["tie"]
+    return Fill((), (round(float(both.mean() or 0.0), 2),))  # type: ignore[arg-type]
 
 
 def _absent(i: int) -> int:

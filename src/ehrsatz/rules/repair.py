@@ -27,6 +27,7 @@ from ehrsatz.rules.holds import Statement
 _ROUNDS = 32
 _NATURAL, _OTHER, _CLAMP = 0, 1, 2  # rounds with a fixed way; later rounds draw it
 _BLOCK = 4096
+_TIED = 0.05
 Draw = Callable[[int, int, NDArray[np.int64]], NDArray[np.float64]]  # (round, statement, rows) -> (rows, 2)
 
 
@@ -164,11 +165,14 @@ class Workshop:
         a, b = as_numbers(sub[low.name]), as_numbers(sub[high.name])
         decimals = [self.fills.get(column.name, Fill()).decimals for column in one.columns]
         free = not {low.name, high.name} & self.fixed
-        if turn == _NATURAL and free and low.kind == high.kind:
-            swap = a > b
+        ties = self.given.get(i, Fill()).weights
+        if turn == _NATURAL and free and low.kind == high.kind and not (ties and ties[0] >= _TIED):
+            swap = a > b  # where columns are often equal, a wrong order is a missed tie: the clamp below makes it one
             a, b = np.where(swap, b, a), np.where(swap, a, b)
         gap = max(step_of(low, decimals[0]), step_of(high, decimals[1])) if one.strict else 0.0
         flip = flip if free else np.full(len(flip), high.name in self.fixed)
+        if turn == _NATURAL and free and self._ties_to(low.name) < self._ties_to(high.name):
+            flip = ~flip  # move the column that fewer others follow
         short = a + gap > b
         b = np.where(short & ~flip, a + gap, b)
         a = np.where(short & flip, b - gap, a)
@@ -177,6 +181,9 @@ class Workshop:
         a = np.where((a + gap > b) & ~flip, b - gap, a)
         b = np.where((a + gap > b) & flip, a + gap, b)
         return {low.name: from_numbers(a, low), high.name: from_numbers(b, high)}
+
+    def _ties_to(self, name: str) -> int:
+        return sum(name in one.names for one in self.statements if one.kind in {"order", "sum"})
 
     def _fix_implication(
         self, sub: pl.DataFrame, i: int, one: Statement, flip: NDArray[np.bool_], draw: NDArray[np.float64], turn: int
