@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import ehrsatz
 from ehrsatz import pipeline, registry, steps
+from ehrsatz.capsule.manifest import content
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import (
     DataError,
@@ -171,6 +173,28 @@ def test_conditions_hold_in_every_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "share"),
+    [
+        ({"sex": "F"}, 1.0),
+        ({"sex": {"any": ["F"]}, "age": {"min": 40, "max": 70}}, 1.0),
+        ({"sex": {"share": {"F": 0.25, "M": 0.75}}}, 0.25),
+        ({"admitted": {"min": "2021-03-01"}, "sex": {"share": {"M": 0.5, "F": 0.5}}, "smoker": False}, 0.5),
+    ],
+)
+def test_rows_under_conditions_are_compared_with_their_like(tidy: Dataset, given: dict[str, Any], share: float) -> None:
+    free = replace(tidy.schema.parent, constraints=())
+    data = Dataset(tidy.schema.replace_table(free), tidy.tables, tidy.provenance)
+    engine = ehrsatz.generator("independent").fit(data, seed=1)
+    like = pipeline.matching(data, given, engine, seed=1)
+    assert 5 <= like.n_subjects < tidy.n_subjects
+    assert (like.table["sex"] == "F").mean() == pytest.approx(share, abs=0.06)
+    if "age" in given:
+        assert like.table["age"].is_between(40, 70).all()
+    assert pipeline.matching(data, given, engine, seed=1).table.equals(like.table)
+    assert pipeline.matching(data, {}, engine, seed=1) is data
+
+
+@pytest.mark.parametrize(
     ("changes", "error"),
     [
         ({"given": {"sex": MARK}}, InfeasibleError),
@@ -193,6 +217,22 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
         pipeline.fabricate(scenario(tmp_path / "release", **changes))
     assert MARK not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_csv_release_reads_back_to_the_same_cells(tmp_path: Path) -> None:
+    release = pipeline.fabricate(scenario(tmp_path / "release", generator__name="trees"))
+    told = json.loads((release.folder / "manifest.json").read_text())
+    schema = ehrsatz.Schema.from_yaml((release.folder / "schema.yaml").read_text())
+    back = ehrsatz.read(next((release.folder / "data").glob("*.csv")), schema=schema, origin="generated")
+    assert content(back) == told["content"]
+
+
+def test_a_condition_that_few_real_people_meet_is_held(tmp_path: Path) -> None:
+    given = {"dataset": "Switzerland", "sex": "Female", "age": {"min": 76}}  # nobody, in fact
+    release = pipeline.fabricate(
+        scenario(tmp_path / "release", given=given, policy=None, evaluation__metrics=["coverage"])
+    )
+    assert release.decision == "hold"
 
 
 def test_a_full_folder_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import polars as pl
 from ehrsatz import registry
 from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, write
-from ehrsatz.dataset import Dataset
+from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import InfeasibleError, ScenarioError, SourceError, UnsupportedError, nearest
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
@@ -33,6 +33,7 @@ from ehrsatz.rules.base import Finding
 from ehrsatz.rules.constraints import check, propose
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
 from ehrsatz.schema import Schema
+from ehrsatz.seeds import stream
 from ehrsatz.sources.paths import CSV_SUFFIXES, PARQUET_SUFFIXES, files_of, kind_of
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
@@ -104,7 +105,8 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
         workers=plan.workers,
         progress=show,
     )
-    evaluation = evaluate_plan(plan, train, holdout, synthetic, show)
+    seen, unseen = (matching(part, plan.given, engine, seed=plan.seed) for part in (train, holdout))
+    evaluation = evaluate_plan(plan, seen, unseen, synthetic, show)
     show("judge", 0, 1)
     verdict = judge(evaluation, policy)
     show("judge", 1, 1)
@@ -369,6 +371,53 @@ def draw(
     told = {name: value for name, value in step.params.items() if name not in WITHOUT_EFFECT}
     whole = replace(step, params={**told, "n": n, "first": 0})
     return Dataset(parts[0].schema, tables, replace(parts[0].provenance, steps=(whole,)))
+
+
+def matching(dataset: Dataset, given: Mapping[str, Any], engine: Generator, *, seed: int) -> Dataset:
+    """Return the subjects that meet conditions, so that rows drawn under them are compared with their like.
+
+    Asked-for shares are met by leaving subjects out. A table with several rows per subject is returned as it is.
+
+    Parameters
+    ----------
+    dataset
+        Real rows.
+    given
+        Conditions, as in `Generator.sample`.
+    engine
+        The fitted generator that read the conditions.
+    seed
+        Decides who is left out.
+    """
+    frame = dataset.table
+    if not given or dataset.n_subjects < frame.height:
+        return dataset
+    shares = {name: wish["share"] for name, wish in given.items() if isinstance(wish, Mapping) and "share" in wish}
+    read = engine.condition({**given, **{name: {"any": list(share)} for name, share in shares.items()}})
+    keep = pl.lit(True)
+    for name, cells in read.exact.items():
+        keep = keep & (pl.col(name) == pl.lit(cells[0], dtype=cells.dtype))
+    for name, (low, high) in read.band.items():
+        keep = (
+            keep
+            & (pl.col(name) >= low if low is not None else True)
+            & (pl.col(name) <= high if high is not None else True)
+        )
+    for name, values in read.among.items():
+        keep = keep & pl.col(name).is_in(list(values))
+    rows = frame.with_row_index("_row").filter(keep)
+    for name, share in shares.items():
+        wanted = dict(zip(read.among[name], share.values(), strict=True))
+        counts = {level: rows.filter(pl.col(name) == level).height for level in wanted}
+        most = min((counts[level] / part for level, part in wanted.items() if part > 0), default=0.0)
+        order = stream(seed, "matching", name).permutation(rows.height)
+        shuffled = rows[order].with_columns(_turn=pl.int_range(pl.len()).over(name))
+        room = pl.col(name).replace_strict(
+            list(wanted), [int(part * most) for part in wanted.values()], default=0, return_dtype=pl.Int64
+        )
+        rows = shuffled.filter(pl.col("_turn") < room).drop("_turn").sort("_row")
+    key = subject_key(dataset.schema, dataset.schema.parent)
+    return dataset.take_subjects(rows["_row"].cast(pl.Int64) if key is None else rows[key])
 
 
 # ---------------------------------------------------------------------- evaluate and judge

@@ -162,6 +162,25 @@ class Generator(ABC):
         )
         return Dataset(self.schema_, ordered, Provenance("generated", (step,)))
 
+    def condition(self, given: Mapping[str, Any]) -> Given:
+        """Read and check conditions as `sample` does, without drawing.
+
+        Parameters
+        ----------
+        given
+            As in `sample`.
+
+        Raises
+        ------
+        NotFittedError, UnsupportedError, InfeasibleError
+            As in `sample`.
+        """
+        if not hasattr(self, "schema_"):
+            raise NotFittedError(
+                f"Expected a fitted '{self.name}'.", "fit has not run.", "Call fit(dataset, seed=...) first."
+            )
+        return self._resolve(given, 1, 0) or Given()
+
     def save(self, folder: str | Path) -> None:
         """Write the fitted generator as `generator.json` and `weights.npz` into a new or empty folder."""
         if not hasattr(self, "schema_"):
