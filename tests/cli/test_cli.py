@@ -306,6 +306,16 @@ def test_wide_and_empty_columns_and_mixed_types_do_not_crash(capfd: pytest.Captu
     assert MARK not in shown.out + shown.err
 
 
+def test_many_problems_are_cut_short(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = "\n".join(f"key{i}: {MARK}" for i in range(300))
+    Path("quick.yaml").write_text(lines)
+    assert cli.main(["fabricate", "quick.yaml"]) == 2
+    shown = capfd.readouterr().err
+    assert len(shown.splitlines()) < 30
+    assert "and 276 more" in shown
+    assert MARK not in shown
+
+
 def test_gzip_and_latin1_are_read(capfd: pytest.CaptureFixture[str]) -> None:
     text = table(60).with_columns(ward=pl.Series(["Köln", "Ulm"] * 30)).write_csv()
     Path("p.csv.gz").write_bytes(gzip.compress(text.encode("latin-1")))

@@ -21,7 +21,8 @@ from ehrsatz.cli import doctor, fabricate, inspect, judging, model
 from ehrsatz.cli.screen import say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
-HELD, USAGE, FAULT, STOPPED, ENDED = 1, 2, 3, 130, 143
+USAGE, FAULT, STOPPED, ENDED = 2, 3, 130, 143  # 0 and 1 come from the commands
+MOST_LINES = 25  # of an error; a table of 5,000 columns can have as many problems
 
 app = typer.Typer(
     name="ehrsatz",
@@ -97,7 +98,13 @@ def main(arguments: list[str]) -> int:
             code = result if isinstance(result, int) else 0
             return _stopped(ended) if code == STOPPED else code  # the parser may turn Ctrl-C into this code
         except EhrsatzError as error:
-            say(f"Error: {error}")
+            lines = str(error).splitlines()
+            rest = len(lines) - MOST_LINES
+            say(
+                "\n".join(
+                    ["Error: " + lines[0], *lines[1:MOST_LINES], *([f"  ... and {rest:,} more"] if rest > 0 else [])]
+                )
+            )
             return USAGE
         except (KeyboardInterrupt, typer.Abort):
             return _stopped(ended)
