@@ -60,6 +60,7 @@ def test_csv_writes_the_spelling_of_the_source(tmp_path: Path) -> None:
     [
         ("Y/N", ("Y", "N")),
         ("0/1", ("1", "0")),
+        ("0.0/1.0", ("1.0", "0.0")),
         ("1/0", ("1", "0")),
         ("no/yes", ("yes", "no")),
         (None, ("true", "false")),
