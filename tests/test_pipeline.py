@@ -157,6 +157,13 @@ def test_nothing_of_single_subjects_is_in_a_release(tmp_path: Path) -> None:
     assert drawn["patient_id"].n_unique() == 300
 
 
+def test_a_choice_is_written_down(tmp_path: Path) -> None:
+    plan = scenario(tmp_path / "release", generator__name="auto", time_budget=1)
+    told = json.loads((pipeline.fabricate(plan).folder / "manifest.json").read_text())
+    assert told["generator"]["parameters"]["budget"] == 1
+    assert told["generator"]["choice"]["why"]
+
+
 def test_switched_off_evaluation_holds(tmp_path: Path) -> None:
     release = pipeline.fabricate(scenario(tmp_path / "release", evaluation__enabled=False))
     assert release.decision == "hold"

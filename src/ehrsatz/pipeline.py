@@ -123,7 +123,7 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
             title=title_of(plan, real),
         ),
         scenario=plan.public(),
-        generator={"name": engine.name, "parameters": _public_parameters(engine)},
+        generator=described(engine),
     )
     folder = write(plan.output.folder, contents, formats=plan.output.formats, keep_denied=plan.output.keep_denied)
     show("write", 1, 1)
@@ -526,9 +526,11 @@ def title_of(scenario: Scenario, dataset: Dataset) -> str:
     return scenario.name or f"Synthetic {dataset.schema.name}"
 
 
-def _public_parameters(engine: Generator) -> dict[str, Any]:
-    """A generator's parameters without those that change nothing in its rows."""
-    return {name: value for name, value in engine.parameters().items() if name not in WITHOUT_EFFECT}
+def described(engine: Generator) -> dict[str, Any]:
+    """Return a fitted generator's name, its parameters that change rows, and the account of a choice it made."""
+    parameters = {name: value for name, value in engine.parameters().items() if name not in WITHOUT_EFFECT}
+    choice = getattr(engine, "report_", None)  # what `auto` wrote down
+    return {"name": engine.name, "parameters": parameters, **({"choice": choice} if choice else {})}
 
 
 def silent(what: str, done: int, total: int) -> None:
