@@ -118,16 +118,17 @@ def test_the_bundled_table_from_end_to_end(tmp_path: Path) -> None:
     assert (folder / "data" / "heart_disease_uci.csv").read_text().splitlines()[0] == source
 
 
-@pytest.mark.parametrize("formats", [["csv"], ["parquet", "csv"]])
+@pytest.mark.parametrize("name", ["independent", "trees", "copula", "bayesnet"])
 def test_same_seed_same_bytes_on_any_number_of_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formats: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    one = pipeline.fabricate(scenario(tmp_path / "one", output__formats=formats))
+    same: dict[str, Any] = {"output__formats": ["parquet", "csv"], "generator__name": name}
+    one = pipeline.fabricate(scenario(tmp_path / "one", **same))
     monkeypatch.setattr(pipeline, "SHARD", 97)
-    two = pipeline.fabricate(scenario(tmp_path / "two", workers=2, output__formats=formats))
-    three = pipeline.fabricate(scenario(tmp_path / "three", workers=1, output__formats=formats))
+    two = pipeline.fabricate(scenario(tmp_path / "two", workers=2, **same))
+    three = pipeline.fabricate(scenario(tmp_path / "three", workers=1, **same))
     assert tree(one.folder) == tree(two.folder) == tree(three.folder)
-    other = pipeline.fabricate(scenario(tmp_path / "four", seed=1, output__formats=formats))
+    other = pipeline.fabricate(scenario(tmp_path / "four", seed=1, **same))
     assert tree(one.folder)["data/heart_disease_uci.csv"] != tree(other.folder)["data/heart_disease_uci.csv"]
 
 
@@ -336,10 +337,13 @@ def test_named_tables_of_a_folder(tmp_path: Path, tidy_linked: Dataset) -> None:
         ehrsatz.read(tmp_path / "clinic", tables=["visit"])
 
 
-def test_linked_tables_from_end_to_end(tmp_path: Path, tidy_linked: Dataset) -> None:
+def test_linked_tables_from_end_to_end(tmp_path: Path, tidy_linked: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     ehrsatz.export(tidy_linked, tmp_path / "clinic", allow_real=True)
     plan = scenario(tmp_path / "release", source__path=str(tmp_path / "clinic"), generator__name="trees", n=40)
     release = pipeline.fabricate(plan)
+    monkeypatch.setattr(pipeline, "SHARD", 13)
+    sharded = pipeline.fabricate(plan.changed({"output.folder": str(tmp_path / "sharded"), "workers": 2}))
+    assert tree(release.folder) == tree(sharded.folder)
     drawn = {path.stem: pl.read_csv(path) for path in (release.folder / "data").iterdir()}
     assert drawn["patients"].height == 40
     assert drawn["visits"]["patient_id"].is_in(drawn["patients"]["patient_id"].to_list()).all()
