@@ -110,7 +110,7 @@ class Sequence:
             outside = np.where((score < one.edges[0]) | (score > one.edges[-1]), 1e-3, 1.0)
             return np.log(outside / (width * (len(one.edges) - 1)))
         groups = groups_of(counts, margin.is_number)
-        base = np.bincount(groups, margin.share, minlength=int(groups.max()) + 1)
+        base = np.bincount(groups, margin.share, minlength=int(groups.max()) + 1).astype(np.float64)
         features = one.features(self.design.margins, predicted, atoms)
         chance = forest.likelihood(one.trees, features, groups, base, groups[index])
         return np.log(np.maximum(chance, 1e-12)) - np.log(np.maximum(base[groups[index]], 1e-12))

@@ -154,6 +154,9 @@ class Trees(Generator):
         flat = self.flat_.row_table(table)
         code = learn_table(rows, flat, subjects=owner, min_subjects=min(MIN_SUBJECTS, max(1, len(subject_atoms))))
         atoms, position = place_table(code, rows)
+        if not len(owner):  # nobody has a row: learn from one without cells, which no subject will be given
+            atoms, position = np.full((1, atoms.shape[1]), -1, np.int32), np.full((1, atoms.shape[1]), 0.5)
+            owner, place = np.zeros(1, np.int64), np.zeros(1, np.int64)
         whole = _context_code(self.subjects_.code, code)
         before = np.where(place > 0, np.arange(len(place)) - 1, -1)
         context, context_position = _context(subject_atoms, subject_position, atoms, position, owner, before)

@@ -129,4 +129,5 @@ def utf8_blocks(path: Path, encoding: str) -> Iterator[bytes]:
 
 
 def refuse(path: Path, found: str, advice: str) -> SourceError:
+    """Return the error for a file that is no delimited text."""
     return SourceError(f"Expected '{path.name}' to be a table in delimited text.", found, advice)
