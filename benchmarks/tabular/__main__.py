@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.tabular import jobs, plan, table
+from benchmarks.tabular import jobs, plan, table, targets
 from benchmarks.tabular.sets import SETS
 
 HERE = Path(__file__).resolve().parent
@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cap", type=int, default=150, help="CPU seconds a fit may take (default 150)")
     parser.add_argument("--reuse", action="store_true", help="score earlier synthetic tables instead of fitting again")
     parser.add_argument("--table-only", action="store_true", help="print the tables of earlier results, run nothing")
+    parser.add_argument("--page", type=Path, help="page whose part between the table marks is written anew")
     parser.add_argument("--quick", action="store_true", help="two small data sets, four runs, one repetition")
     given = parser.parse_args()
     if given.quick:
@@ -52,11 +53,19 @@ def main() -> None:
             for run in chosen:
                 if (not run.sets or one in run.sets) and seed < run.seeds:
                     _one(run, one, seed, given)
-    print(f"Python {platform.python_version()}, one thread per fit; mean ± half the range over repetitions.\n")
-    for one in given.sets:
-        found = table.load(given.results / f"{one}.json")
-        if found["runs"]:
-            print(table.markdown(one, found))
+    results = {one: table.load(given.results / f"{one}.json") for one in given.sets}
+    text = page(results)
+    print(text)
+    if given.page:
+        table.insert(given.page, text)
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return all tables: figures to reach, our simpler methods beside their rivals, one table per data set."""
+    kept = {one: found for one, found in results.items() if found["runs"]}
+    parts = ["### Figures to reach, and reached by `trees`", "", targets.markdown(kept)]
+    parts += ["### `copula` and `bayesnet` beside their rivals", "", targets.rivals(kept)]
+    return "\n".join([*parts, *(table.markdown(one, found) for one, found in kept.items())])
 
 
 def _one(run: plan.Run, one: str, seed: int, given: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+OWN = "ehrsatz"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -56,7 +58,13 @@ def runs(dial: str, values: list[float]) -> dict[str, Run]:
 
 
 def python_of(run: Run, environments: Path | None) -> Path | None:
-    """Return the interpreter of a run, or None where its environment is absent."""
+    """Return the interpreter of a run, or None where its environment is absent.
+
+    ehrsatz itself runs in an environment of its own where there is one, so that what the benchmark needs beside it
+    (pandas, LightGBM) is not in its memory.
+    """
+    if run.kind == "ours" and environments and (environments / OWN / "bin" / "python").exists():
+        return environments / OWN / "bin" / "python"
     if run.environment is None:
         return Path(sys.executable)
     path = environments / run.environment / "bin" / "python" if environments else None

@@ -59,7 +59,7 @@ def score(
             **coverage(space, holdout, synthetic, seed),
             "quality": quality(holdout, synthetic, spec),
             "rules": float(np.mean(list(rules.values()))),
-            "rules_worst": min(rules.values()),
+            "rules_broken": {name: round(share, 4) for name, share in rules.items() if share < 1},
             "rules_beyond": min(kept(one.beyond, synthetic).values(), default=None),
             **domain(train, synthetic, spec),
         }

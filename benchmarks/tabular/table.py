@@ -9,6 +9,7 @@ from typing import Any
 
 ORDER = {"yardstick": 0, "ours": 1, "peer": 2}
 DROPPED = ("train_sha256", "rows", "seed", "method", "read_wall_s", "import_wall_s")
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 HEAD = (
     "run",
     "adversarial AUC",
@@ -54,6 +55,13 @@ def markdown(name: str, found: dict[str, Any]) -> str:
             continue
         lines.append(f"| {' | '.join(_cells(run, entry, good))} |")
     return "\n".join(lines) + "\n"
+
+
+def insert(path: Path, text: str) -> None:
+    """Write the tables of a page anew: what stands between its two marks."""
+    head, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    path.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{tail}", encoding="utf-8")
 
 
 def _cells(run: str, entry: dict[str, Any], good: list[dict[str, Any]]) -> list[str]:
