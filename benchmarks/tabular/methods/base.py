@@ -1,11 +1,15 @@
-"""What the child process asks of a method: start (imports), read, fit, sample, write."""
+"""What the child process asks of a method: start (imports), read, fit, sample, write.
+
+pandas is imported where it is used: a method that needs none runs without it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.tabular.frames import Spec, read_frame, read_spec, write_frame
+if TYPE_CHECKING:
+    from benchmarks.tabular.frames import Spec
 
 
 class Method:
@@ -26,6 +30,8 @@ class Method:
 
     def read(self, split: Path) -> None:
         """Read train.csv by its spec."""
+        from benchmarks.tabular.frames import read_frame, read_spec
+
         self.spec: Spec = read_spec(split)
         self.frame = read_frame(split / "train.csv", self.spec)
         self.n_rows = len(self.frame)
@@ -41,4 +47,6 @@ class Method:
 
     def write(self, drawn: Any, path: Path) -> None:
         """Write what sample gave as CSV."""
+        from benchmarks.tabular.frames import write_frame
+
         write_frame(drawn, path)
