@@ -43,6 +43,7 @@ Atoms = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
 _CANDIDATES = 24  # rows tried per conditioned row
+_MANY = 10_000  # rows from which on fewer trees on smaller samples do
 _CHUNK = 20_000  # rows drawn at a time
 
 
@@ -120,7 +121,7 @@ class Trees(Generator):
     def _learn(
         self, table: Table, frame: pl.DataFrame, seed: int, progress: Progress
     ) -> tuple[Sequence, Atoms, Floats]:
-        code = learn_table(frame, table, min_subjects=min(MIN_SUBJECTS, max(1, frame.height)))
+        code = learn_table(frame, table, min_subjects=self._least(frame.height))
         atoms, position = place_table(code, frame)
         if frame.height > 1:  # dependence is measured on the first rows: let these be any rows
             order = stream(seed, self.name, "shuffle", table.name).permutation(frame.height)
@@ -152,7 +153,7 @@ class Trees(Generator):
         assert self.flat_ is not None
         rows, owner, place = self.flat_.rows(table, frame)
         flat = self.flat_.row_table(table)
-        code = learn_table(rows, flat, subjects=owner, min_subjects=min(MIN_SUBJECTS, max(1, len(subject_atoms))))
+        code = learn_table(rows, flat, subjects=owner, min_subjects=self._least(len(subject_atoms)))
         atoms, position = place_table(code, rows)
         if not len(owner):  # nobody has a row: learn from one without cells, which no subject will be given
             atoms, position = np.full((1, atoms.shape[1]), -1, np.int32), np.full((1, atoms.shape[1]), 0.5)
@@ -181,8 +182,13 @@ class Trees(Generator):
             progress=progress,
         )
 
+    def _least(self, n: int) -> int:
+        """Fewest subjects behind an atom: small tables need wider bins, or margins follow single subjects."""
+        wide = MIN_SUBJECTS if n >= _MANY else max(MIN_SUBJECTS, round(1.5 * self.leaf * self.caution))
+        return wide if n >= 10 * wide else min(MIN_SUBJECTS, max(1, n))
+
     def _settings(self, n: int) -> Settings:
-        many = n >= 10_000
+        many = n >= _MANY
         share = self.share if self.share is not None else min(0.35 if many else 0.5, 50_000 / max(n, 1))
         return Settings(
             leaf=max(MIN_SUBJECTS, round(self.leaf * self.caution)) if n >= 2 * MIN_SUBJECTS else 1,

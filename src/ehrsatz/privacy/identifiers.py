@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ehrsatz.dataset import Dataset, addresses, bound, subject_key
 from ehrsatz.errors import DataError, InfeasibleError, SchemaError
-from ehrsatz.privacy.base import permute
+from ehrsatz.privacy.base import MIN_SUBJECTS, permute
 from ehrsatz.privacy.fabricate import WIDTH, Look
 from ehrsatz.privacy.shapes import Shape, spell_unique
 from ehrsatz.schema import Column, Schema, Table, dtype_of
@@ -35,7 +35,7 @@ class IdentifierPlan:
     schema: of the full dataset. withheld: look of each column that is neither subject, key nor link. shapes: of each
     set of ids, by the table and column that owns it. most: how many rows of a table a subject may have, 1 where a row
     is a subject, else a power of two of at least twice what was seen. flat: whether the core has no structural column,
-    because each row of the only table is its own subject.
+    because each row of the only table is its own subject. spans: about the lowest and highest of whole-number ids.
     """
 
     schema: Schema
@@ -43,6 +43,7 @@ class IdentifierPlan:
     shapes: Mapping[Place, Shape] = field(default_factory=dict)
     most: Mapping[str, int] = field(default_factory=dict)
     flat: bool = False
+    spans: Mapping[Place, tuple[int, int]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ learn
     @classmethod
@@ -74,12 +75,15 @@ class IdentifierPlan:
                 gap = gaps.setdefault(np.packbits(cells.is_null().to_numpy()).tobytes(), len(gaps))
                 looks[column.name] = Look.learn(column, cells, subjects, gap=gap)
             withheld[table.name] = looks
-        shapes = {}
+        shapes, spans = {}, {}
         for table_name, name in _places(schema):
+            if schema[table_name][name].kind == "integer":
+                span = _span(dataset.tables[table_name][name].drop_nulls().unique())
+                spans |= {} if span is None else {(table_name, name): span}
             values = dataset.tables[table_name][name].drop_nulls().unique(maintain_order=True).cast(pl.String)
             shapes[table_name, name] = Shape.learn(values, digits=schema[table_name][name].kind == "integer")
         rows = {name: int(positions.max(initial=0)) + 1 for name, (_, positions) in owners.items()}
-        return cls(schema, withheld, shapes, {name: _room(most) for name, most in rows.items()}, flat)
+        return cls(schema, withheld, shapes, {name: _room(most) for name, most in rows.items()}, flat, spans)
 
     # ------------------------------------------------------------------ out
     def columns(self, table: str) -> tuple[str, ...]:
@@ -172,6 +176,8 @@ class IdentifierPlan:
         low, high = bound(column, "minimum"), bound(column, "maximum")
         if column.kind == "integer" and low is not None and high is not None:
             ids = _between(int(low), int(high), numbers, seed, place)
+        elif place in self.spans:
+            ids = _spread(*self.spans[place], numbers, seed, place)
         else:
             texts = spell_unique(self.shapes[place], numbers, seed, "identifiers", *place)
             ids = texts.cast(dtype_of(column.kind))
@@ -215,6 +221,7 @@ class IdentifierPlan:
             "shapes": [[*place, list(shape.places)] for place, shape in self.shapes.items()],
             "most": dict(self.most),
             "flat": self.flat,
+            "spans": [[*place, *span] for place, span in self.spans.items()],
         }
 
     @classmethod
@@ -229,6 +236,7 @@ class IdentifierPlan:
             {(table, name): Shape(tuple(places)) for table, name, places in data["shapes"]},
             {table: int(most) for table, most in data["most"].items()},
             bool(data["flat"]),
+            {(table, name): (low, high) for table, name, low, high in data["spans"]},
         )
 
 
@@ -341,6 +349,31 @@ def _numbered(dataset: Dataset, flat: bool) -> tuple[dict[str, pl.DataFrame], li
 
 def _room(most: int) -> int:
     return 1 if most <= 1 else 1 << max(3, (2 * most - 1).bit_length())
+
+
+def _span(ids: pl.Series) -> tuple[int, int] | None:
+    """Return about the lowest and highest id: the fifth from either end, moved out by the mean gap, no id itself."""
+    k = MIN_SUBJECTS
+    if len(ids) < 4 * k:
+        return None
+    ordered = ids.sort().to_numpy()
+    low, high = float(ordered[k - 1]), float(ordered[-k])
+    gap = (high - low) / (len(ordered) - 2 * k + 1)
+    reach = gap * (k - 0.5)
+    floor = round(low - reach)
+    return (max(floor, 1) if ordered[0] > 0 else floor), round(high + reach)
+
+
+def _spread(low: int, high: int, numbers: NDArray[np.int64], seed: int, place: Place) -> pl.Series:
+    """Number rows within a span of whole numbers; when it is full, within the next of the same width, and so on."""
+    size = high - low + 1
+    block = numbers // size
+    out = np.empty(len(numbers), dtype=np.int64)
+    for b in np.unique(block):
+        rows = np.flatnonzero(block == b)
+        inner = permute((numbers[rows] % size).astype(np.uint64), size, seed, "identifiers", *place, int(b))
+        out[rows] = inner.astype(np.int64) + low + b * size
+    return pl.Series("id", out)
 
 
 def _between(low: int, high: int, numbers: NDArray[np.int64], seed: int, place: Place) -> pl.Series:
