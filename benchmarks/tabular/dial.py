@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--peers", type=Path, help="folder of environments; ours is taken from there where it is")
     parser.add_argument("--reuse", action="store_true")
     given = parser.parse_args()
     name, _, texts = given.dial.partition("=")
@@ -40,9 +41,10 @@ def main() -> None:
     for one in given.sets:
         for run in chosen:
             records = []
+            python = plan.python_of(run, given.peers) or Path(sys.executable)
             for seed in range(given.seeds):
                 folder = jobs.prepare(one, given.data, given.work, seed)
-                record = jobs.fit(run, Path(sys.executable), folder, seed, 0, given.reuse)
+                record = jobs.fit(run, python, folder, seed, 0, given.reuse)
                 if record["status"] != "ok":
                     raise SystemExit(f"{one}, {run.name}: {record['error']}")
                 records.append(jobs.scores(run, folder))

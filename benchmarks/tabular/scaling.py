@@ -44,7 +44,7 @@ def measure(frame: pd.DataFrame, name: str, given: argparse.Namespace) -> dict[s
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / "train.csv", index=False)
     run = plan.Run(given.generator, "ours", "ehrsatz", options={"generator": given.generator})
-    record = jobs.fit(run, Path(sys.executable), folder, 0, given.cap, reuse=False)
+    record = jobs.fit(run, plan.python_of(run, given.peers) or Path(sys.executable), folder, 0, given.cap, reuse=False)
     (folder / "train.csv").unlink()
     costs = {k: v for k, v in record.items() if k.endswith(("cpu_s", "wall_s")) or k in ("status", "error", "peak_mb")}
     return {"rows": len(frame), "columns": frame.shape[1], **costs}
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--generator", default="trees")
     parser.add_argument("--rows", type=int, nargs="*", default=[10_000, 31_623, 100_000, 316_228, 1_000_000])
+    parser.add_argument("--peers", type=Path, help="folder of environments; ours is taken from there where it is")
     parser.add_argument("--cap", type=int, default=1_800, help="CPU seconds a fit may take")
     given = parser.parse_args()
     whole = pd.read_csv(given.data / ONE.file, dtype=str, keep_default_na=False, na_values=[])
