@@ -75,7 +75,8 @@ class IdentifierPlan:
                 gap = gaps.setdefault(np.packbits(cells.is_null().to_numpy()).tobytes(), len(gaps))
                 looks[column.name] = Look.learn(column, cells, subjects, gap=gap)
             withheld[table.name] = looks
-        shapes, spans = {}, {}
+        shapes: dict[Place, Shape] = {}
+        spans: dict[Place, tuple[int, int]] = {}
         for table_name, name in _places(schema):
             if schema[table_name][name].kind == "integer":
                 span = _span(dataset.tables[table_name][name].drop_nulls().unique())
