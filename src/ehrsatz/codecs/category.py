@@ -3,9 +3,9 @@
 A level held by at least `min_subjects` subjects is an atom of its own, in natural order ("2" before "10") or in the
 order of the schema. Rarer levels are named nowhere. They share pools: for codes, the longest prefix that at least
 `min_subjects` subjects with rare levels share and that a kept level begins with ("250" for rare kinds of diabetes);
-for all others one pool. A pool decodes to one of the kept levels of its prefix, by their frequency: so a rare code
-comes back as a frequent one of the same group. Where no level is kept at all, it decodes to the schema's levels, else
-to missing, else (where the column must not be missing) to the word "other".
+for all others one pool. A pool decodes to one of the least frequent kept levels of its prefix: so a rare code comes
+back as another rare one of the same group, and the frequent ones keep their share. Where no level is kept at all, it
+decodes to the schema's levels, else to missing, else (where the column must not be missing) to the word "other".
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Atoms = NDArray[np.int32]
 Floats = NDArray[np.float64]
+
+_RARE = 4  # a level of at most so many times the subjects of the least frequent one may stand in for rarer ones
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,8 @@ def _prefix_pools(
     return sorted(pools, key=lambda pool: natural(pool.prefix)), rare
 
 
-def _pool(prefix: str, members: list[str], counts: dict[str, int]) -> Pool:
-    total = sum(counts[level] for level in members)
-    return Pool(prefix, tuple(members), tuple(round(counts[level] / total, 6) for level in members))
+def _pool(prefix: str, family: list[str], counts: dict[str, int]) -> Pool:
+    """Let the pool come back as the least frequent of its family: what was rare stays rare."""
+    least = min(counts[level] for level in family)
+    members = [level for level in family if counts[level] <= _RARE * least]
+    return Pool(prefix, tuple(members), (round(1 / len(members), 6),) * len(members))

@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 
 MIN_SUBJECTS = 5
 _FEW_CLASSES = 12  # up to here classification trees; above, regression on coordinates
+_TOP = 12  # levels of a category of many that count each on its own besides their coordinates
 _SCORES = 3  # linear scores that trees see of one column
 _GRAIN = 64.0  # scores are rounded to 1/64 of their spread
 _SMOOTH = 0.5  # share of spikes below which a number may be drawn by residual
@@ -221,7 +222,8 @@ def _target(
             return np.hstack([scores, (index == margin.size)[:, None].astype(np.float64)]), None
         return scores, None
     if coordinates is not None and present.sum() > _FEW_CLASSES:
-        return coordinates[index], None
+        top = np.argsort(-margin.share, kind="stable")[:_TOP]
+        return np.hstack([coordinates[index], 2.0 * (index[:, None] == top[None, :])]), None
     levels = np.flatnonzero(present)
     return (index[:, None] == levels[None, :]).astype(np.float64), index
 

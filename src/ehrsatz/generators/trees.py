@@ -56,7 +56,7 @@ class Trees(Generator):
         The dial, above 0: multiplies the fewest distinct subjects of a leaf. 1 is the default; 0.5 follows the data
         closer, 4 keeps further off. The measured curve stands in docs/performance.md.
     leaf
-        Fewest distinct subjects of a leaf at caution 1; never under five.
+        Fewest distinct subjects of a leaf at caution 1, never under five; None means 12, or 8 below 10,000 rows.
     n_trees, share
         Trees per column, and the share of subjects that each sees; None means by the number of rows.
     parents
@@ -82,7 +82,7 @@ class Trees(Generator):
         self,
         *,
         caution: float = 1.0,
-        leaf: int = 8,
+        leaf: int | None = None,
         n_trees: int | None = None,
         share: float | None = None,
         parents: int = 20,
@@ -184,15 +184,15 @@ class Trees(Generator):
 
     def _least(self, n: int) -> int:
         """Fewest subjects behind an atom: small tables need wider bins, or margins follow single subjects."""
-        wide = MIN_SUBJECTS if n >= _MANY else max(MIN_SUBJECTS, round(1.5 * self.leaf * self.caution))
+        wide = MIN_SUBJECTS if n >= _MANY else max(MIN_SUBJECTS, round(12 * self.caution))
         return wide if n >= 10 * wide else min(MIN_SUBJECTS, max(1, n))
 
     def _settings(self, n: int) -> Settings:
         many = n >= _MANY
-        share = self.share if self.share is not None else min(0.35 if many else 0.5, 50_000 / max(n, 1))
+        share = self.share if self.share is not None else min(0.5, 50_000 / max(n, 1))
         return Settings(
-            leaf=max(MIN_SUBJECTS, round(self.leaf * self.caution)) if n >= 2 * MIN_SUBJECTS else 1,
-            n_trees=self.n_trees if self.n_trees is not None else (5 if many else 10),
+            leaf=max(MIN_SUBJECTS, round((self.leaf or (12 if many else 8)) * self.caution)) if n >= 2 * MIN_SUBJECTS else 1,
+            n_trees=self.n_trees if self.n_trees is not None else (4 if many else 10),
             share=share if n * share >= 20 else 1.0,
             parents=self.parents,
             try_features=0.5,
