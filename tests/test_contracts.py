@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -11,6 +13,12 @@ from conftest import MAKERS, make_tidy
 from ehrsatz import registry
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError
+from ehrsatz.evaluation.base import Score
+from ehrsatz.evaluation.copies import ExactCopies
+from ehrsatz.evaluation.fidelity import Margins
+from ehrsatz.evaluation.space import Comparison
+from ehrsatz.exporters.csv import CsvExporter
+from ehrsatz.rules.base import Finding, Rule
 from ehrsatz.schema import Column, Schema, Table
 from ehrsatz.testing import check_exporter, check_generator, check_metric, check_rule, check_source
 
@@ -55,6 +63,43 @@ def test_metric(name: str, many: Dataset) -> None:
     check_metric(registry.find("metrics", name), many, target="outcome")
 
 
+class Blind(ExactCopies):
+    """Sees no copy."""
+
+    def _compute(self, comparison: Comparison, *, seed: int) -> Score:
+        return replace(super()._compute(comparison, seed=seed), value=0.0, interval=None)
+
+
+class Fickle(Margins):
+    """Another value at each call."""
+
+    calls = 0
+
+    def _compute(self, comparison: Comparison, *, seed: int) -> Score:
+        Fickle.calls += 1
+        return replace(super()._compute(comparison, seed=seed), value=1 / (1 + Fickle.calls))
+
+
+class Overflowing(Margins):
+    """A value off its own scale."""
+
+    def _compute(self, comparison: Comparison, *, seed: int) -> Score:
+        return replace(super()._compute(comparison, seed=seed), value=1.5)
+
+
+@pytest.mark.parametrize(
+    "fault, message",
+    [
+        (Blind, "score no worse than real ones"),
+        (Fickle, "gives another score"),
+        (Overflowing, "off the metric's scale"),
+    ],
+)
+def test_a_planted_fault_of_a_metric_is_caught(fault: type, message: str, many: Dataset) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_metric(fault, many, target="outcome")
+
+
 @pytest.mark.parametrize("data", sorted(set(MAKERS) - {"tidy"}))
 @pytest.mark.parametrize("name", registry.names("metrics"))
 def test_metric_measures_or_says_why_not(name: str, data: str) -> None:
@@ -68,9 +113,37 @@ def test_metric_measures_or_says_why_not(name: str, data: str) -> None:
 
 # ---------------------------------------------------------------------- rules
 @pytest.mark.parametrize("data", sorted(MAKERS))
-@pytest.mark.parametrize("name", registry.names("rules"))
-def test_rule(name: str, data: str) -> None:
-    check_rule(registry.find("rules", name), MAKERS[data]())
+def test_rules(data: str) -> None:
+    for name in registry.names("rules"):  # none ships yet: plugins bring them
+        check_rule(registry.find("rules", name), MAKERS[data]())
+
+
+class NoMinors(Rule):
+    """A rule as a plugin would write it: patients are at least so old."""
+
+    id, title, severity, needs, why, source = "age.adult", "Adults", "hold", "age", "adults only", "assumed"
+
+    def __init__(self, least: int = 30) -> None:
+        self.least = least
+
+    def check(self, dataset: Dataset) -> Finding:
+        young = (dataset.table["age"] < self.least).arg_true().to_numpy().astype(np.int64)
+        return Finding(self.id, dataset.table.height, len(young), {"patients": young})
+
+
+class Miscounting(NoMinors):
+    """Counts one row more than it names."""
+
+    def check(self, dataset: Dataset) -> Finding:
+        found = super().check(dataset)
+        return Finding(found.rule, found.n_checked, found.n_failed + 1, found.rows)
+
+
+def test_a_rule_of_a_plugin(tidy: Dataset) -> None:
+    check_rule(NoMinors, tidy)
+    check_rule(NoMinors(19), tidy)
+    with pytest.raises(AssertionError, match="rows and n_failed disagree"):
+        check_rule(Miscounting, tidy)
 
 
 # ---------------------------------------------------------------------- exporters
@@ -104,6 +177,31 @@ def _typed(path: Path, table: Table) -> pl.DataFrame:
             cell = cell == "true"
         cells.append(cell)
     return frame.select(cells)
+
+
+class Dated(CsvExporter):
+    """Other bytes each time."""
+
+    calls = 0
+
+    def _write(self, frame: pl.DataFrame, table: Table, path: Path) -> None:
+        super()._write(frame, table, path)
+        Dated.calls += 1
+        path.write_bytes(path.read_bytes() + b"#" * Dated.calls)
+
+
+class Littering(CsvExporter):
+    """Leaves a file that it does not name."""
+
+    def _write(self, frame: pl.DataFrame, table: Table, path: Path) -> None:
+        super()._write(frame, table, path)
+        (path.parent / "notes.txt").write_text("mine")
+
+
+@pytest.mark.parametrize("fault, message", [(Dated, "other bytes"), (Littering, "not those that write returns")])
+def test_a_planted_fault_of_an_exporter_is_caught(fault: type, message: str, tidy: Dataset) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_exporter(fault, tidy)
 
 
 # ---------------------------------------------------------------------- sources

@@ -15,6 +15,7 @@ from ehrsatz.errors import OutputError, SourceError, UnsupportedError
 from ehrsatz.evaluation.base import Metric, Score
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.provenance import Provenance
+from ehrsatz.rules.base import Rule
 from ehrsatz.schema import dtype_of
 from ehrsatz.seeds import stream
 from ehrsatz.testing.base import demand, equal, expect, same_tables, untouched
@@ -117,13 +118,13 @@ def _unrelated(dataset: Dataset, seed: int) -> Dataset:
 
 
 # ---------------------------------------------------------------------- rules
-def check_rule(rule: Any, dataset: Dataset) -> None:
+def check_rule(rule: type[Rule] | Rule, dataset: Dataset) -> None:
     """Check the contract of a rule on a dataset: its finding counts and points to rows, and shows no cell.
 
     Parameters
     ----------
     rule
-        A class without parameters, or an instance, with `check(dataset) -> Finding`.
+        A class without parameters, or an instance, of `rules.base.Rule`.
     dataset
         What to check.
 
@@ -133,8 +134,11 @@ def check_rule(rule: Any, dataset: Dataset) -> None:
         With what failed.
     """
     made = rule() if isinstance(rule, type) else rule
+    for name in ("id", "title", "severity", "needs", "why", "source"):
+        demand(bool(getattr(made, name, None)), f"the rule has no '{name}'")
     before = {name: frame.clone() for name, frame in dataset.tables.items()}
     finding = made.check(dataset)
+    demand(finding.rule == made.id, "the finding bears another rule's id")
     same_tables(before, dataset.tables, "check changes the dataset")
     demand(0 <= finding.n_failed <= finding.n_checked, "the finding fails more rows than it checked")
     demand(sum(len(rows) for rows in finding.rows.values()) == finding.n_failed, "rows and n_failed disagree")
