@@ -1,7 +1,9 @@
 """One column given others: a mixture of trees on subsamples, whose leaves hold counts of atoms, never rows.
 
 A draw takes one tree at random, falls to a leaf, and takes one of the leaf's atoms: that is a draw from the average of
-the trees' conditional distributions, a random forest as a density (Breiman 2001; Meinshausen 2006). Every leaf that
+the trees' conditional distributions, a random forest as a density (Breiman 2001; Meinshausen 2006). The trees are
+honest (Athey & Imbens 2016): splits are chosen on a sample of the subjects, leaves count the others, so that no
+subject's cells bring about the very leaf they are drawn from. Every leaf that
 is drawn from holds at least a minimum of distinct subjects; one that does not hands its draws to the lowest ancestor
 that does. With `pull` above 0, a draw climbs from a node of k rows to its parent with probability pull / (k + pull),
 which is hierarchical shrinkage of the leaf's distribution towards its ancestors (Agarwal et al. 2022).
@@ -10,6 +12,7 @@ References
 ----------
 Breiman, Random forests, Machine Learning 45 (2001), doi:10.1023/A:1010933404324.
 Meinshausen, Quantile regression forests, JMLR 7 (2006).
+Athey & Imbens, Recursive partitioning for heterogeneous causal effects, PNAS 113 (2016), doi:10.1073/pnas.1510489113.
 Agarwal et al., Hierarchical shrinkage, ICML 2022, arXiv:2202.00858.
 """
 
@@ -69,7 +72,8 @@ def grow(
     target : shape (R, K), what regression trees split by; unused where labels are given.
     labels : shape (R,), classes for classification trees, or None.
     atoms : shape (R,), what the leaves count; 0 and up.
-    n_trees, share : how many trees, each on this share of the subjects (1 means all).
+    n_trees, share : how many trees, each split on this share of the subjects and counting the others; 1 means that
+        all subjects do both.
     leaf : fewest distinct subjects of a leaf.
     try_features : share of the features tried at each split.
     subjects : shape (R,), whose row it is; None means each row is its own.
@@ -90,9 +94,11 @@ def grow(
             model = DecisionTreeClassifier(min_impurity_decrease=1e-6, **common).fit(features[rows], labels[rows])
         else:
             model = DecisionTreeRegressor(min_impurity_decrease=1e-9, **common).fit(features[rows], target[rows])
-        trees.append(
-            _pack(model.tree_, features[rows], atoms[rows], None if subjects is None else subjects[rows], leaf)
-        )
+        counted = rows
+        if share < 1:
+            counted = np.setdiff1d(np.arange(len(atoms)), rows, assume_unique=True)
+        whose = None if subjects is None else subjects[counted]
+        trees.append(_pack(model.tree_, features[counted], atoms[counted], whose, leaf))
     return tuple(trees)
 
 

@@ -2,7 +2,7 @@
 
 The line of synthpop (column after column, a tree for each), taken further: the columns' order and parents are learned
 (`order`), each column also sees its ridge prediction from all before it (`linear`), a mixture of trees on subsamples
-takes the place of one tree (`forest`), smooth numbers are drawn as prediction plus residual (`conditional`), and leaves
+takes the place of one tree (`forest`), leaves count subjects that the splits did not see, smooth numbers are drawn as prediction plus residual (`conditional`), and leaves
 hold counts of atoms (levels and spikes that at least five subjects share, and bins between them), so neither a row nor
 a cell of one subject is in the model. One dial, `caution`, trades fidelity against the risk of membership inference.
 
@@ -58,7 +58,8 @@ class Trees(Generator):
     leaf
         Fewest distinct subjects of a leaf at caution 1, never under five; None means 12, or 8 below 10,000 rows.
     n_trees, share
-        Trees per column, and the share of subjects that each sees; None means by the number of rows.
+        Trees per column, and the share of subjects that each splits on, the others being counted in its leaves; None
+        means 4 trees, or 10 below 10,000 rows, and half of the subjects, at most 50,000.
     parents
         Most earlier columns that trees look at; the linear prediction sees them all.
     pull
@@ -191,7 +192,9 @@ class Trees(Generator):
         many = n >= _MANY
         share = self.share if self.share is not None else min(0.5, 50_000 / max(n, 1))
         return Settings(
-            leaf=max(MIN_SUBJECTS, round((self.leaf or (12 if many else 8)) * self.caution)) if n >= 2 * MIN_SUBJECTS else 1,
+            leaf=max(MIN_SUBJECTS, round((self.leaf or (12 if many else 8)) * self.caution))
+            if n >= 2 * MIN_SUBJECTS
+            else 1,
             n_trees=self.n_trees if self.n_trees is not None else (4 if many else 10),
             share=share if n * share >= 20 else 1.0,
             parents=self.parents,
