@@ -4,8 +4,9 @@ A draw takes one tree at random, falls to a leaf, and takes one of the leaf's at
 the trees' conditional distributions, a random forest as a density (Breiman 2001; Meinshausen 2006). The trees are
 honest (Athey & Imbens 2016): splits are chosen on a sample of the subjects, leaves count the others, so that no
 subject's cells bring about the very leaf they are drawn from. Every leaf that is drawn from holds at least a minimum
-of distinct subjects; one that does not hands its draws to the lowest ancestor that does. With `pull` above 0, a draw climbs from a node of k rows to its parent with probability pull / (k + pull),
-which is hierarchical shrinkage of the leaf's distribution towards its ancestors (Agarwal et al. 2022).
+of distinct subjects; one that does not hands its draws to the lowest ancestor that does. With `pull` above 0, a draw
+climbs from a node of k rows to its parent with probability pull / (k + pull), which is hierarchical shrinkage of the
+leaf's distribution towards its ancestors (Agarwal et al. 2022).
 
 References
 ----------
