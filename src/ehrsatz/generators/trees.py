@@ -38,7 +38,7 @@ from ehrsatz.generators.sequence import (
 )
 from ehrsatz.generators.visits import Flat, flatten
 from ehrsatz.schema import Schema, Table
-from ehrsatz.seeds import stream, uniforms
+from ehrsatz.seeds import addressed, stream, uniforms
 
 Atoms = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -292,16 +292,16 @@ class Trees(Generator):
             who = np.flatnonzero(counts > t)
             before = who if t else np.full(len(who), -1)
             context, context_position = _context(subject_atoms, middle, last, last_position, who, before)
-            low, high = int(who[0]), int(who[-1]) + 1
-            names = (self.name, "sample", table.name, "rows", t)
-            u = uniforms(seed, *names, n=high - low, width=WIDTH * sequence.n_free, first=first + low)[who - low]
+            names = (self.name, "sample", table.name, "rows")
+            places_now = np.full(len(who), t)
+            u = addressed(seed, *names, subjects=who + first, positions=places_now, width=WIDTH * sequence.n_free)
             atoms, position, _ = sequence.draw(context, context_position, u)
             atoms, position = atoms[:, sequence.fixed :], position[:, sequence.fixed :]
             frames.append(decode_table(code, atoms, position))
             last[who] = atoms
             last_position[who] = _middle_of(code, atoms, position)
             owners.append(who)
-            places.append(np.full(len(who), t))
+            places.append(places_now)
         if not frames:
             empty = decode_table(code, np.empty((0, d_rows), np.int32), np.empty((0, d_rows)))
             return empty, np.empty(0, dtype=np.int64)
