@@ -28,7 +28,6 @@ FLOORS = (
     {"capsule"},
     {"pipeline", "testing"},
     {"steps", "estimate"},  # the verbs of the surfaces, made of the pipeline's own
-    {"estimate", "steps"},
     {"cli", "web", "pytest_plugin"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -286,6 +285,11 @@ def test_habits(path: Path) -> None:
             if (dotted.startswith("random.") and dotted != "random.getstate") or "manual_seed" in dotted:
                 problems.append(f"line {node.lineno}: {dotted}")
     assert not problems, f"{path.relative_to(PACKAGE)}: {'; '.join(problems)}"
+
+
+def test_the_least_number_of_subjects_stands_once() -> None:
+    homes = [name for name, path in zip(NAMES, FILES) if re.search(r"^_?MIN_SUBJECTS\b.* = ", path.read_text(), re.M)]
+    assert homes == ["schema.py"]
 
 
 def test_every_error_class_derives_from_a_built_in_one() -> None:

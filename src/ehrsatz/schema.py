@@ -34,6 +34,8 @@ _DTYPES: dict[str, str] = {
     "date": "Date",
     "datetime": "Datetime",
 }
+MIN_SUBJECTS = 5  # what fewer subjects share is written down nowhere
+UNREADABLE = "<unreadable>"  # in Column.missing: cells that cannot be read as the kind count as missing; no token
 NUMERIC_KINDS = frozenset({"integer", "number", "date", "datetime"})
 
 

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from ehrsatz.dataset import Dataset
+from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.sources.frame import FrameSource
-from ehrsatz.sources.profile import MIN_SUBJECTS, profile
+from ehrsatz.sources.profile import profile
 
 
 def test_counts_levels_and_bins() -> None:

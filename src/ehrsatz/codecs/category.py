@@ -18,6 +18,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ehrsatz.schema import MIN_SUBJECTS
+
 Atoms = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
@@ -62,7 +64,7 @@ def learn_category(
     values: pl.Series,
     *,
     subjects: NDArray[np.int64] | None = None,
-    min_subjects: int = 5,
+    min_subjects: int = MIN_SUBJECTS,
     kind: str = "category",
     levels: tuple[str, ...] | None = None,
     nullable: bool = True,

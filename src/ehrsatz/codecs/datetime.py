@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ehrsatz.codecs.number import NumberCode, decode_number, describe_number, encode_number, learn_number
+from ehrsatz.schema import MIN_SUBJECTS
 
 Floats = NDArray[np.float64]
 _EPOCH = datetime(1970, 1, 1)
@@ -51,7 +52,7 @@ def learn_datetime(
     values: pl.Series,
     *,
     subjects: NDArray[np.int64] | None = None,
-    min_subjects: int = 5,
+    min_subjects: int = MIN_SUBJECTS,
     kind: str = "date",
     minimum: Any = None,
     maximum: Any = None,

@@ -34,6 +34,7 @@ from ehrsatz.codecs.bins import (
     widths,
 )
 from ehrsatz.codecs.grid import Floats, Grid, Lattice, learn_grid, learn_heaping
+from ehrsatz.schema import MIN_SUBJECTS
 
 Atoms = NDArray[np.int32]
 
@@ -128,7 +129,7 @@ def learn_number(
     values: Floats,
     *,
     subjects: NDArray[np.int64] | None = None,
-    min_subjects: int = 5,
+    min_subjects: int = MIN_SUBJECTS,
     kind: str = "number",
     minimum: float | None = None,
     maximum: float | None = None,

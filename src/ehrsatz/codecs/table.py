@@ -22,7 +22,7 @@ from ehrsatz.codecs.category import (
 )
 from ehrsatz.codecs.datetime import bound_number, to_moment, to_number
 from ehrsatz.codecs.number import NumberCode, decode_number, describe_number, learn_number, place_number
-from ehrsatz.schema import Column, Table
+from ehrsatz.schema import MIN_SUBJECTS, Column, Table
 
 Code = NumberCode | CategoryCode
 Floats = NDArray[np.float64]
@@ -61,7 +61,7 @@ def learn_column(
     cells: pl.Series,
     *,
     subjects: NDArray[np.int64] | None = None,
-    min_subjects: int = 5,
+    min_subjects: int = MIN_SUBJECTS,
     max_bins: int = 256,
 ) -> Code:
     """Learn the code of one column by its kind.
@@ -116,7 +116,7 @@ def learn_table(
     table: Table,
     *,
     subjects: NDArray[np.int64] | None = None,
-    min_subjects: int = 5,
+    min_subjects: int = MIN_SUBJECTS,
     max_bins: int = 256,
 ) -> TableCode:
     """Learn the codes of all columns that are no structure; parameters as in `learn_column`."""

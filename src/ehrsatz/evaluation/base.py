@@ -20,7 +20,6 @@ from ehrsatz.evaluation.space import Comparison
 Family = Literal["fidelity", "utility", "privacy"]
 Goal = Literal["minimise", "maximise", "target"]
 Status = Literal["measured", "not_applicable", "failed"]
-MIN_SUBJECTS = 5  # what fewer real subjects share is named or counted nowhere
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from typing import ClassVar
 import polars as pl
 
 from ehrsatz.exporters.base import Exporter
-from ehrsatz.schema import Column, Table
+from ehrsatz.schema import UNREADABLE, Column, Table
 
 _TRUE = frozenset({"1", "1.0", "t", "true", "y", "yes", "j", "ja", "o", "oui", "s", "si", "sí", "x", "positive", "pos"})
-UNREADABLE = "<unreadable>"  # what a schema lists where unreadable cells count as missing: no token to write
 _NUMBER = re.compile(r"([$€£¥]?)(0\.000,0|0,0|,\.0|\.0|,|)(%?)")
 
 

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from ehrsatz import registry
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import DataError
-from ehrsatz.generators.base import MIN_SUBJECTS, Generator, Given, Progress
+from ehrsatz.generators.base import Generator, Given, Progress
 from ehrsatz.generators.heldout import Yardstick
 from ehrsatz.provenance import Provenance
+from ehrsatz.schema import MIN_SUBJECTS
 
 # Order of trial, and the settings to try of each method; further ones come after the first of every method.
 CANDIDATES = ("trees", "bayesnet", "copula", "independent")

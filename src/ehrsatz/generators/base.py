@@ -37,11 +37,10 @@ from ehrsatz.errors import (
 from ehrsatz.privacy.identifiers import IdentifierPlan
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.rules.constraints import ConstraintPlan
-from ehrsatz.schema import Schema
+from ehrsatz.schema import MIN_SUBJECTS, Schema
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 MODEL_FORMAT = 1
-MIN_SUBJECTS = 5  # levels held by fewer subjects are named in no model file
 
 
 @dataclass(frozen=True)

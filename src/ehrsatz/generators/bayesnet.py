@@ -27,8 +27,9 @@ from ehrsatz.codecs.number import NumberCode
 from ehrsatz.codecs.table import TableCode, complete_table, frequencies, learn_table, place_table
 from ehrsatz.codecs.window import FREE, Window, decode_window, open_window
 from ehrsatz.dataset import Dataset
-from ehrsatz.generators.base import MIN_SUBJECTS, Generator, Given, Progress
+from ehrsatz.generators.base import Generator, Given, Progress
 from ehrsatz.generators.structure import Families, candidates, features, regress, search, sort_columns
+from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import stream, uniforms
 
 Floats = NDArray[np.float64]

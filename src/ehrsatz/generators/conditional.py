@@ -25,11 +25,11 @@ from scipy.special import ndtr
 
 from ehrsatz.generators import forest
 from ehrsatz.generators.linear import SHRINK, Design, Margin
+from ehrsatz.schema import MIN_SUBJECTS
 
 Atoms = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
-MIN_SUBJECTS = 5
 _FEW_CLASSES = 12  # up to here classification trees; above, regression on coordinates
 _TOP = 12  # levels of a category of many that count each on its own besides their coordinates
 _SCORES = 3  # linear scores that trees see of one column

@@ -27,7 +27,8 @@ from ehrsatz.codecs.missing import MissingCode, decode_missing, encode_missing, 
 from ehrsatz.codecs.table import TableCode, complete_table, encode_table, frequencies, learn_table
 from ehrsatz.codecs.window import FREE, Window, decode_window, open_window
 from ehrsatz.dataset import Dataset
-from ehrsatz.generators.base import MIN_SUBJECTS, Generator, Given, Progress
+from ehrsatz.generators.base import Generator, Given, Progress
+from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import uniforms
 
 Floats = NDArray[np.float64]

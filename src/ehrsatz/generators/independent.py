@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ehrsatz.codecs.table import TableCode, complete_table, draw_atoms, encode_table, frequencies, learn_table
 from ehrsatz.codecs.window import FREE, decode_window, open_window, restrict
 from ehrsatz.dataset import Dataset
-from ehrsatz.generators.base import MIN_SUBJECTS, Generator, Given, Progress
+from ehrsatz.generators.base import Generator, Given, Progress
+from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import uniforms
 
 

@@ -26,7 +26,7 @@ from ehrsatz.codecs.table import TableCode, decode_table, learn_table, place_tab
 from ehrsatz.codecs.window import FREE, Window, decode_window, open_window, restrict
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import UnsupportedError
-from ehrsatz.generators.base import MIN_SUBJECTS, Generator, Given, Progress
+from ehrsatz.generators.base import Generator, Given, Progress
 from ehrsatz.generators.conditional import Settings
 from ehrsatz.generators.sequence import (
     WIDTH,
@@ -37,7 +37,7 @@ from ehrsatz.generators.sequence import (
     state_of_sequence,
 )
 from ehrsatz.generators.visits import Flat, flatten
-from ehrsatz.schema import Schema, Table
+from ehrsatz.schema import MIN_SUBJECTS, Schema, Table
 from ehrsatz.seeds import addressed, stream, uniforms
 
 Atoms = NDArray[np.int32]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ehrsatz.seeds import stream
 
-MIN_SUBJECTS = 5  # what fewer subjects share is written down nowhere
 _ROUNDS = 4
 _MAX_BITS = 62
 

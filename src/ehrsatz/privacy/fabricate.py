@@ -21,11 +21,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ehrsatz.dataset import bound
-from ehrsatz.privacy.base import MIN_SUBJECTS
 from ehrsatz.privacy.names import FEMALE, MALE, SURNAMES
 from ehrsatz.privacy.shapes import Shape, spell_unique
 from ehrsatz.privacy.text import compose_address, compose_place, compose_text
-from ehrsatz.schema import Column, dtype_of
+from ehrsatz.schema import MIN_SUBJECTS, Column, dtype_of
 
 _ENOUGH = 0.8  # share of cells that must look alike to give a column its style
 WIDTH = 16  # draws per row, what the longest composition takes

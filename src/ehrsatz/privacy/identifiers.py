@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from ehrsatz.dataset import Dataset, addresses, bound, subject_key
 from ehrsatz.errors import DataError, InfeasibleError, SchemaError
-from ehrsatz.privacy.base import MIN_SUBJECTS, permute
+from ehrsatz.privacy.base import permute
 from ehrsatz.privacy.fabricate import WIDTH, Look
 from ehrsatz.privacy.shapes import Shape, spell_unique
-from ehrsatz.schema import Column, Schema, Table, dtype_of
+from ehrsatz.schema import MIN_SUBJECTS, Column, Schema, Table, dtype_of
 from ehrsatz.seeds import addressed
 
 Place = tuple[str, str]  # table and column

@@ -15,7 +15,8 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ehrsatz.privacy.base import MIN_SUBJECTS, permute
+from ehrsatz.privacy.base import permute
+from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import addressed
 
 CLASSES: dict[str, str] = {

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from ehrsatz.dataset import Dataset
 
-MIN_SUBJECTS = 5  # what fewer subjects share is written down nowhere
-
 
 @dataclass(frozen=True)
 class Finding:

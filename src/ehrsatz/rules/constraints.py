@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from ehrsatz.dataset import Dataset, addresses
 from ehrsatz.errors import SchemaError
-from ehrsatz.rules.base import MIN_SUBJECTS, Finding
+from ehrsatz.rules.base import Finding
 from ehrsatz.rules.cells import Fill, from_numbers, plain, put, structural, typed
 from ehrsatz.rules.holds import Statement, compile_one, compile_table
 from ehrsatz.rules.propose import propose
 from ehrsatz.rules.repair import Workshop
 from ehrsatz.rules.unique import make_unique
-from ehrsatz.schema import Schema, Table, dtype_of
+from ehrsatz.schema import MIN_SUBJECTS, Schema, Table, dtype_of
 from ehrsatz.seeds import addressed
 
 __all__ = ["ConstraintPlan", "check", "propose"]

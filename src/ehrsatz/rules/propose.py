@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 
 from ehrsatz.dataset import Dataset, subject_key
-from ehrsatz.rules.base import MIN_SUBJECTS
 from ehrsatz.rules.cells import MAX_LEVELS, as_numbers, structural
 from ehrsatz.rules.dependencies import find_dependencies
 from ehrsatz.rules.holds import compile_one
@@ -22,7 +21,7 @@ from ehrsatz.rules.implications import find_implications
 from ehrsatz.rules.levels import code, code_gap, count
 from ehrsatz.rules.orders import find_gaps, find_orders
 from ehrsatz.rules.sums import find_sums
-from ehrsatz.schema import Constraint, Table
+from ehrsatz.schema import MIN_SUBJECTS, Constraint, Table
 
 _LEAST_ROWS = 30
 _CELLS = 600_000_000  # rows times squared columns; larger tables are proposed on evenly spaced rows, checked on all

@@ -9,10 +9,9 @@ import polars as pl
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, SchemaError, nearest
 from ehrsatz.provenance import Provenance
-from ehrsatz.schema import Schema, Table
+from ehrsatz.schema import UNREADABLE, Schema, Table
 from ehrsatz.sources import cells
 from ehrsatz.sources.infer import refuse_unreadable
-from ehrsatz.sources.missing import UNREADABLE
 
 
 def apply(frames: Mapping[str, pl.DataFrame], schema: Schema, provenance: Provenance) -> Dataset:

@@ -13,9 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from ehrsatz.schema import Column
+from ehrsatz.schema import MIN_SUBJECTS, Column
 
-MIN_SUBJECTS = 5  # as in generators: a level that fewer subjects hold is named nowhere
 MAX_LISTED = 50
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from ehrsatz.schema import Column, dtype_of
+from ehrsatz.schema import UNREADABLE, Column, dtype_of
 from ehrsatz.sources import dates, spelling
-from ehrsatz.sources.missing import UNREADABLE
 
 
 def is_readable(dtype: pl.DataType) -> bool:

@@ -11,7 +11,7 @@ from datetime import time
 
 import polars as pl
 
-from ehrsatz.schema import Column, Disclosure, Kind
+from ehrsatz.schema import UNREADABLE, Column, Disclosure, Kind
 from ehrsatz.sources import codes, dates, missing, quantity, spelling
 from ehrsatz.sources import words as w
 
@@ -73,7 +73,7 @@ def decide(name: str, values: pl.DataFrame, dtype: pl.DataType, context: Context
     held = values.filter(pl.col("text").is_in([*marks, *own]))["n"].max()
     blank_first = n_blank > (held if isinstance(held, int) else 0)
     tokens = (*marks, *own)
-    if tokens and (blank_first or not spelled or tokens == (missing.UNREADABLE,)):
+    if tokens and (blank_first or not spelled or tokens == (UNREADABLE,)):
         tokens = ("", *tokens)
     why = "; ".join(part for part in (draft.why, note) if part)
     return Column(
@@ -173,7 +173,7 @@ def _date(name: str, texts: pl.Series, counts: pl.Series, context: Context) -> C
     if midnight:
         why.append("the time of day is always midnight")
     kind: Kind = "datetime" if found.has_time and not midnight else "date"
-    own = (missing.UNREADABLE,) if lost else ()
+    own = (UNREADABLE,) if lost else ()
     return Column(name, kind, format=found.format, missing=own, why="; ".join(why))
 
 

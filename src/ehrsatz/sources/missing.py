@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-UNREADABLE = "<unreadable>"  # listed in Column.missing where cells that cannot be read as the kind count as missing
 CERTAIN = frozenset(
     {"?", "??", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "<na>", "nat", "null", "(null)", "\\n", "#null!", "nil", "."}
 )

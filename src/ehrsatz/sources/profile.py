@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from ehrsatz.dataset import Dataset, subject_key
-from ehrsatz.schema import Column
-from ehrsatz.sources.bounds import MIN_SUBJECTS, holders, outward
+from ehrsatz.schema import MIN_SUBJECTS, Column
+from ehrsatz.sources.bounds import holders, outward
 
 TOP_LEVELS = 5
 BINS = 10

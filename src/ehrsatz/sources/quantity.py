@@ -8,12 +8,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from ehrsatz.schema import Column, Kind
+from ehrsatz.schema import MIN_SUBJECTS, UNREADABLE, Column, Kind
 from ehrsatz.sources import missing, spelling
 from ehrsatz.sources import words as w
 
 READABLE_SHARE = 0.95  # a column is of a kind when this share of its present cells reads as it
-MIN_HOLDERS = 5  # a spelling that so many rows share is no slip of the pen
 
 
 def decide(name: str, texts: pl.Series, counts: pl.Series) -> Column | None:
@@ -36,7 +35,7 @@ def decide(name: str, texts: pl.Series, counts: pl.Series) -> Column | None:
         return None
     numbers = spelling.numbers(texts, style)
     bad = numbers.is_null()
-    repeated = bad & ~infinite & (counts >= MIN_HOLDERS) & texts.str.contains(r"\d")
+    repeated = bad & ~infinite & (counts >= MIN_SUBJECTS) & texts.str.contains(r"\d")
     if repeated.any() and len(texts) <= 30:
         return None  # levels such as "3+" or ">=80" among few others: a category
     known = numbers.drop_nulls()
@@ -57,7 +56,7 @@ def decide(name: str, texts: pl.Series, counts: pl.Series) -> Column | None:
     if n_infinite:
         why.append(f"{n_infinite:,} infinite cells count as missing")
     if n_bad or n_infinite:
-        own = (*own, missing.UNREADABLE)
+        own = (*own, UNREADABLE)
     style = style or ""
     whole = bool((known == known.round(0)).all()) and bool((known.abs() < 2**63).all())
     if not whole:
@@ -73,7 +72,7 @@ def decide(name: str, texts: pl.Series, counts: pl.Series) -> Column | None:
         return Column(
             name,
             kind,
-            missing=tuple(mark for mark in own if mark != missing.UNREADABLE),
+            missing=tuple(mark for mark in own if mark != UNREADABLE),
             why="; ".join([reason, *why]),
         )
     written = " written with .0" if style.endswith(".0") else ""

@@ -17,8 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ehrsatz.dataset import Dataset, subject_key
-from ehrsatz.generators.base import MIN_SUBJECTS, Generator
-from ehrsatz.schema import Schema
+from ehrsatz.generators.base import Generator
+from ehrsatz.schema import MIN_SUBJECTS, Schema
 from ehrsatz.seeds import stream
 from ehrsatz.testing.base import demand, fresh
 

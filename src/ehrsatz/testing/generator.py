@@ -15,8 +15,8 @@ import polars as pl
 
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import InfeasibleError, ModelError, NotFittedError, UnsupportedError
-from ehrsatz.generators.base import MIN_SUBJECTS, MODEL_FORMAT, Generator
-from ehrsatz.schema import Table
+from ehrsatz.generators.base import MODEL_FORMAT, Generator
+from ehrsatz.schema import MIN_SUBJECTS, Table
 from ehrsatz.testing.base import demand, expect, fresh, has_links, same_tables, subjects, succeed, untouched
 from ehrsatz.testing.disclosure import check_model_privacy
 
