@@ -213,7 +213,7 @@ def likelihood(
     Parameters
     ----------
     groups : shape (n_atoms,), the group of each atom.
-    base : shape (n_groups,), the groups' overall shares, mixed into each leaf as five rows.
+    base : shape (n_groups,), the groups' overall shares, mixed into each leaf as one row.
     wanted : shape (R,), group asked for in each row.
     """
     total = np.zeros(len(features))
@@ -226,7 +226,7 @@ def likelihood(
         low = np.searchsorted(key, wanted.astype(np.int64) * (len(of) + 1) + tree.start[node])
         high = np.searchsorted(key, wanted.astype(np.int64) * (len(of) + 1) + tree.end[node])
         count = (tree.end[node] - tree.start[node]).astype(np.float64)
-        total += (high - low + 5 * base[wanted]) / (count + 5)
+        total += (high - low + base[wanted]) / (count + 1)
     return total / len(trees)
 
 

@@ -43,7 +43,7 @@ from ehrsatz.seeds import addressed, stream, uniforms
 Atoms = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
-_CANDIDATES = 24  # rows tried per conditioned row
+_CANDIDATES = 32  # rows tried per conditioned row
 _MANY = 10_000  # rows from which on fewer trees on smaller samples do
 _CHUNK = 20_000  # rows drawn at a time
 
