@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -36,6 +37,8 @@ _DTYPES: dict[str, str] = {
 }
 MIN_SUBJECTS = 5  # what fewer subjects share is written down nowhere
 UNREADABLE = "<unreadable>"  # in Column.missing: cells that cannot be read as the kind count as missing; no token
+TRUE_WORDS = frozenset({"yes", "y", "true", "t", "1", "1.0", "ja", "j", "oui", "si", "sí"})
+NUMBER_FORMAT = re.compile(r"(?P<sign>[$€£¥]?)(?P<style>0\.000,0|0,0|,\.0|\.0|,|)(?P<percent>%?)")  # "$,.0": $1,234.0
 NUMERIC_KINDS = frozenset({"integer", "number", "date", "datetime"})
 
 
@@ -48,14 +51,31 @@ def dtype_of(kind: str) -> polars.DataType:
     return getattr(polars, _DTYPES[kind])()
 
 
+def boolean_words(spelling: str | None) -> tuple[str, str]:
+    """Return how a boolean column's format ("Y/N", "0/1") spells true and false; None is "true/false".
+
+    The usual word for yes is true wherever it stands; of two unknown words the first is true.
+
+    Examples
+    --------
+    >>> boolean_words("N/Y"), boolean_words("0/1"), boolean_words("alive/dead")
+    (('Y', 'N'), ('1', '0'), ('alive', 'dead'))
+    """
+    first, _, second = (part.strip() for part in (spelling or "true/false").partition("/"))
+    if second.casefold() in TRUE_WORDS and first.casefold() not in TRUE_WORDS:
+        return second, first
+    return first, second
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: what it holds (kind), what it is for (role) and how it must be protected (disclosure).
 
     `minimum` and `maximum` are closed bounds in the column's unit; for dates, ISO text. `values` lists the allowed
     levels of a category or code, None means open. `missing` lists the tokens that the source writes for a missing
-    cell besides the empty one, `format` how the source spells dates ("%d.%m.%Y") or booleans ("Y/N"), so that an
-    exporter can write back what the source looked like.
+    cell besides the empty one, the commonest first ("" where most are blank). `format` is how the source spells cells,
+    so that an exporter can write back what it looked like: dates in strptime's signs, the commonest way first, joined
+    by "|"; booleans as two words ("Y/N"); numbers as `NUMBER_FORMAT` reads them.
     """
 
     name: str

@@ -11,10 +11,10 @@ import pytest
 
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError, UnsupportedError
-from ehrsatz.exporters.csv import CsvExporter, boolean_words
+from ehrsatz.exporters.csv import CsvExporter
 from ehrsatz.exporters.parquet import ParquetExporter
 from ehrsatz.provenance import Provenance
-from ehrsatz.schema import Column, Schema, Table, dtype_of
+from ehrsatz.schema import Column, Schema, Table, boolean_words, dtype_of
 
 COLUMNS = (
     Column("seen", "date", format="%d.%m.%Y"),

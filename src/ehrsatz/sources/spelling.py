@@ -11,6 +11,8 @@ import re
 
 import polars as pl
 
+from ehrsatz.schema import NUMBER_FORMAT, boolean_words
+
 PAIRS = (  # (true, false), folded to lower case
     ("yes", "no"),
     ("y", "n"),
@@ -24,19 +26,11 @@ PAIRS = (  # (true, false), folded to lower case
     ("si", "no"),
     ("sí", "no"),
 )
-TRUE_WORDS = frozenset(pair[0] for pair in PAIRS)
-STYLES = ("", ".0", ",", ",.0", "0,0", "0.000,0")
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _THOUSANDS = r"^[+-]?(?:\d{1,3}(?:,\d{3})*|\d+)(?:\.\d*)?$"
 _COMMA_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?$"
 _COMMA_DECIMAL = r"^[+-]?\d+,\d+$"
 _POINT_THOUSANDS = r"^[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?$"
-_FORMAT = re.compile(r"(?P<sign>[$€£¥]?)(?P<style>0\.000,0|0,0|,\.0|\.0|,|)(?P<percent>%?)")
-
-
-def is_number_format(spelling: str) -> bool:
-    """Say whether a text is one of the number patterns of this module."""
-    return _FORMAT.fullmatch(spelling) is not None
 
 
 def numbers(texts: pl.Series, spelling: str | None) -> pl.Series:
@@ -131,9 +125,7 @@ def booleans(texts: pl.Series, spelling: str | None) -> pl.Series:
         true = [pair[0] for pair in PAIRS]
         false = [pair[1] for pair in PAIRS]
     else:
-        first, _, second = (part.strip().casefold() for part in spelling.partition("/"))
-        if second in TRUE_WORDS and first not in TRUE_WORDS:
-            first, second = second, first
+        first, second = (word.casefold() for word in boolean_words(spelling))
         true, false = [first], [second]
         if {first, second} == {"1", "0"}:  # the same column may write 1 or 1.0
             true, false = ["1", "1.0", "true"], ["0", "0.0", "false"]
@@ -142,7 +134,7 @@ def booleans(texts: pl.Series, spelling: str | None) -> pl.Series:
 
 
 def _core(texts: pl.Series, spelling: str | None) -> tuple[pl.Series, str]:
-    match = _FORMAT.fullmatch(spelling or "")
+    match = NUMBER_FORMAT.fullmatch(spelling or "")
     sign, style, percent = match.group("sign", "style", "percent") if match else ("", "", "")
     core = texts.str.replace_all(rf"[{re.escape(sign)}\s]", "") if sign else texts
     core = core.str.strip_suffix("%").str.strip_chars() if percent else core
