@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from conftest import MAKERS
 from ehrsatz import errors, extras, registry, seeds
 from ehrsatz.dataset import Dataset, bound, subject_key
-from ehrsatz.errors import DataError, MissingExtraError, SchemaError, UnknownNameError
+from ehrsatz.errors import DataError, MissingExtraError, SchemaError, UnknownNameError, UnsupportedError
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.schema import Column, Constraint, Link, Schema, Table, dtype_of
 
@@ -292,6 +293,31 @@ def test_events_of_a_code_table() -> None:
     events = one_table(columns, frame).events()
     assert events["code"].to_list() == ["z", "y", "x"]
     assert events["numeric_value"].to_list() == [-2.0, None, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("unit", "cell", "time"),
+    [
+        ("d", 400, datetime(1971, 2, 5)),
+        ("d", -1, datetime(1969, 12, 31)),
+        ("min", 90, datetime(1970, 1, 1, 1, 30)),
+        ("h", 1.5, datetime(1970, 1, 1, 1, 30)),
+        ("a", 4, datetime(1974, 1, 1)),
+    ],
+)
+def test_events_at_numbers_count_from_1970_in_their_unit(unit: str, cell: float, time: datetime) -> None:
+    kind: Any = "integer" if isinstance(cell, int) else "number"
+    columns = (Column("pid", "id", role="subject"), Column("day", kind, role="time", unit=unit), Column("x", "number"))
+    frame = pl.DataFrame({"pid": ["a"], "day": [cell], "x": [2.0]})
+    assert one_table(columns, frame).events()["time"].to_list() == [time]
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("integer", None), ("integer", "mg/dL"), ("category", "d")])
+def test_events_without_a_unit_of_time_are_refused(kind: Any, unit: str | None) -> None:
+    columns = (Column("pid", "id", role="subject"), Column("day", kind, role="time", unit=unit), Column("x", "number"))
+    frame = pl.DataFrame({"pid": ["a"], "day": ["7" if kind == "category" else 7], "x": [2.0]})
+    with pytest.raises(UnsupportedError, match=r"'t\.day' as dates, or as numbers with a unit"):
+        one_table(columns, frame).events()
 
 
 def test_bounds_are_read_as_the_kind_says() -> None:

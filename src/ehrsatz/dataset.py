@@ -16,10 +16,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ehrsatz.errors import DataError
+from ehrsatz.errors import DataError, UnsupportedError
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.schema import Column, Schema, Table, dtype_of
 from ehrsatz.seeds import stream
+
+SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "wk": 604_800, "mo": 2_629_800, "a": 31_557_600}  # UCUM's units
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,13 @@ class Dataset:
         """Return all event tables as one long frame: subject_id, time, code, numeric_value, text_value (MEDS columns).
 
         A table with a code column gives one event per row; a table without gives one per present attribute, with code
-        "table/column". Sorted by subject and time.
+        "table/column". Sorted by subject and time. A time column of numbers counts from 1970-01-01 on, in the column's
+        unit (UCUM: s, min, h, d, wk, mo, a).
+
+        Raises
+        ------
+        UnsupportedError
+            When a time column is neither a date nor a number with a unit of time.
         """
         parts = []
         for table in self.schema.tables:
@@ -136,7 +144,7 @@ class Dataset:
             frame = self.tables[table.name].with_row_index("row")
             head = [
                 (pl.col(subject).cast(pl.String) if subject else pl.col("row").cast(pl.String)).alias("subject_id"),
-                pl.col(table.time).cast(pl.Datetime("us")).alias("time"),
+                _moment(table, table[table.time]).alias("time"),
             ]
             code = table.with_role("code")
             if code is not None:
@@ -178,6 +186,20 @@ class Dataset:
     def then(self, step: Step) -> Dataset:
         """Return the same tables with one more step in their provenance."""
         return Dataset(self.schema, self.tables, self.provenance.then(step))
+
+
+def _moment(table: Table, column: Column) -> pl.Expr:
+    """A table's time column as Datetime("us")."""
+    if column.kind in {"date", "datetime"}:
+        return pl.col(column.name).cast(pl.Datetime("us"))
+    seconds = SECONDS.get(column.unit or "")
+    if column.kind not in {"integer", "number"} or seconds is None:
+        raise UnsupportedError(
+            f"Expected the time column '{table.name}.{column.name}' as dates, or as numbers with a unit of time.",
+            f"It is of kind {column.kind}, {'without a unit' if column.unit is None else 'with another unit'}.",
+            f"Give it one of the units {', '.join(SECONDS)} in the schema.",
+        )
+    return (pl.col(column.name).cast(pl.Float64) * (seconds * 1e6)).round().cast(pl.Int64).cast(pl.Datetime("us"))
 
 
 def subject_key(schema: Schema, table: Table) -> str | None:

@@ -106,6 +106,12 @@ def test_given_shares_hold_in_every_shard(fitted: Generator) -> None:
         assert abs(int((drawn == "readmitted").sum()) - 3) <= 1
 
 
+def test_given_shares_of_several_columns_are_crossed(fitted: Generator) -> None:
+    wish = {"outcome": {"share": {"readmitted": 0.5, "home": 0.5}}, "sex": {"share": {"F": 0.25, "M": 0.75}}}
+    drawn = fitted.sample(80, seed=1, given=wish).table
+    assert sorted(drawn.group_by("outcome", "sex").len()["len"].to_list()) == [10, 10, 30, 30]
+
+
 @pytest.mark.parametrize("n, first", [(-1, 0), (1, -1)])
 def test_negative_numbers_are_refused(fitted: Generator, n: int, first: int) -> None:
     with pytest.raises(InfeasibleError, match="0 or more"):

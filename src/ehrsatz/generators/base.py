@@ -14,7 +14,6 @@ import json
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -34,6 +33,7 @@ from ehrsatz.errors import (
     UnsupportedError,
     nearest,
 )
+from ehrsatz.generators.given import Given, apportion
 from ehrsatz.privacy.identifiers import IdentifierPlan
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.rules.constraints import ConstraintPlan
@@ -41,23 +41,6 @@ from ehrsatz.schema import MIN_SUBJECTS, Schema
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 MODEL_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Given:
-    """Conditions on the parent table, one entry per column.
-
-    exact: one value per sampled row, null where the row is free; band: closed bounds; among: allowed values.
-    """
-
-    exact: Mapping[str, pl.Series] = field(default_factory=dict)
-    band: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    among: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the conditioned columns."""
-        return (*self.exact, *self.band, *self.among)
 
 
 class Generator(ABC):
@@ -127,7 +110,8 @@ class Generator(ABC):
             Decides every draw.
         given
             Conditions on columns of the parent table: a mapping column -> value, {"min": a, "max": b}, {"any": [...]},
-            or {"share": {value: p}}; or a frame of n rows, null where a cell is free. Every row honours them.
+            or {"share": {value: p}}; or a frame of n rows, null where a cell is free. Every row honours them. Shares
+            are met to within one row, from row 0 on; those of several columns are crossed.
         first
             Number of the first subject.
 
@@ -313,15 +297,17 @@ class Generator(ABC):
                 )
             exact = {name: given[name] for name in given.columns}
         else:
+            shares = {name: wish["share"] for name, wish in given.items() if _asks_shares(wish)}
+            exact = apportion(shares, n, first)
             for name, wish in given.items():
+                if name in shares:
+                    continue
                 if not isinstance(wish, Mapping):
                     exact[name] = pl.Series(name, [wish] * n)
                 elif set(wish) <= {"min", "max"} and wish:
                     band[name] = (wish.get("min"), wish.get("max"))
                 elif set(wish) == {"any"}:
                     among[name] = tuple(wish["any"])
-                elif set(wish) == {"share"}:
-                    exact[name] = _shares(name, wish["share"], n, first)
                 else:
                     raise InfeasibleError(
                         f"Expected given for '{name}' as a value, min and max, any, or share.",
@@ -473,6 +459,10 @@ def load_any(folder: str | Path) -> Generator:
     return registry.find("generators", read_head(folder)["name"]).load(folder)
 
 
+def _asks_shares(wish: Any) -> bool:
+    return isinstance(wish, Mapping) and set(wish) == {"share"}
+
+
 def _silent(what: str, done: int, total: int) -> None:
     return None
 
@@ -507,17 +497,3 @@ def _public_levels(core: Dataset) -> dict[str, list[str]]:
         floor = min(MIN_SUBJECTS, core.n_subjects)
         levels[column.name] = sorted(held.filter(pl.col("n") >= floor)[column.name].to_list())
     return levels
-
-
-def _shares(name: str, shares: Mapping[Any, float], n: int, first: int) -> pl.Series:
-    """Give row i its level by the golden-ratio sequence: every window of rows has the asked shares up to rounding."""
-    weights = np.array(list(shares.values()), dtype=float)
-    if len(weights) == 0 or (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
-        raise InfeasibleError(
-            f"Expected shares for '{name}' that are 0 or more and sum to 1.", "They do not.", "Correct the shares."
-        )
-    golden = (np.sqrt(5) - 1) / 2
-    position = np.mod((np.arange(first, first + n) + 0.5) * golden, 1.0)
-    index = np.minimum(np.searchsorted(np.cumsum(weights), position, side="right"), len(weights) - 1)
-    keys = list(shares)
-    return pl.Series(name, [keys[i] for i in index])
