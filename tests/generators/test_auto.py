@@ -9,12 +9,6 @@ from ehrsatz.generators import auto
 from ehrsatz.generators.auto import Auto
 from ehrsatz.generators.heldout import Yardstick
 from ehrsatz.privacy.identifiers import IdentifierPlan
-from ehrsatz.testing import check_generator
-
-
-@pytest.mark.parametrize("name", ["tidy", "nasty"])
-def test_contract(name, request):
-    check_generator(Auto, request.getfixturevalue(name))
 
 
 def test_choice_is_explained_and_reproducible(tidy):

@@ -13,12 +13,6 @@ from ehrsatz.generators.structure import Families, candidates, forest, search, s
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import Column, Schema, Table
 from ehrsatz.seeds import stream
-from ehrsatz.testing import check_generator
-
-
-@pytest.mark.parametrize("name", ["tidy", "nasty", "tidy_linked", "visits"])
-def test_contract(name, request):
-    check_generator(BayesNet, request.getfixturevalue(name))
 
 
 def chain(n: int = 4000) -> np.ndarray:

@@ -12,12 +12,6 @@ from ehrsatz.generators.independent import Independent
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import Column, Schema, Table
 from ehrsatz.seeds import stream
-from ehrsatz.testing import check_generator
-
-
-@pytest.mark.parametrize("name", ["tidy", "nasty", "tidy_linked", "visits"])
-def test_contract(name, request):
-    check_generator(Copula, request.getfixturevalue(name))
 
 
 def normal_pair(rho: float, n: int = 20_000) -> np.ndarray:

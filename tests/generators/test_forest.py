@@ -94,20 +94,21 @@ def test_one_factor_gives_every_ridge_regression_and_leave_one_out_residual() ->
     position = np.full(atoms.shape, 0.5)
     margins = [learn_margin(atoms[:, d], n, True, [], 0.5 / n) for d in range(3)]
     design = Design(margins, [0, 1, 2], 0.5 / n)
-    design.fit(atoms, position)
-    matrix = np.zeros((n, design.width), dtype=np.float32)
+    design.fit(atoms, position, [2])
+    matrix = np.zeros((n, design.width))
     for d in range(3):
         design.fill(matrix, d, atoms[:, d], position[:, d])
-    target = matrix[:, 2:3].astype(np.float64)
+    target = matrix[:, 2:3]
     found = design.regress(2, target)
     assert found is not None
     fitted, residual, coefficients = found
     ridge = Ridge(alpha=design.penalty * n, fit_intercept=False).fit(matrix[:, :2], target[:, 0])
-    assert coefficients[:, 0] == pytest.approx(ridge.coef_, abs=1e-4)
-    assert fitted[:, 0] == pytest.approx(ridge.predict(matrix[:, :2]), abs=1e-4)
+    assert residual is not None
+    assert coefficients[:, 0] == pytest.approx(ridge.coef_, abs=1e-6)
+    assert fitted[:, 0] == pytest.approx(ridge.predict(matrix[:, :2]), abs=1e-6)
     without = np.delete(np.arange(n), 5)
     left_out = Ridge(alpha=design.penalty * n, fit_intercept=False).fit(matrix[without, :2], target[without, 0])
-    assert residual[5, 0] == pytest.approx(target[5, 0] - left_out.predict(matrix[5:6, :2])[0], abs=1e-4)
+    assert residual[5, 0] == pytest.approx(target[5, 0] - left_out.predict(matrix[5:6, :2])[0], abs=1e-6)
 
 
 def test_order_and_parents() -> None:

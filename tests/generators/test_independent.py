@@ -7,12 +7,6 @@ import pytest
 
 from ehrsatz.errors import InfeasibleError, UnsupportedError
 from ehrsatz.generators.independent import Independent
-from ehrsatz.testing import check_generator
-
-
-@pytest.mark.parametrize("name", ["tidy", "nasty", "tidy_linked", "visits"])
-def test_contract(name, request):
-    check_generator(Independent, request.getfixturevalue(name))
 
 
 def test_margins_hold_and_dependence_is_gone(tidy):

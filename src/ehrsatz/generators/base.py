@@ -92,7 +92,8 @@ class Generator(ABC):
         self.constraints_ = ConstraintPlan.learn(core)
         core = self.constraints_.reduce(core)
         self.levels_ = _public_levels(core)
-        self._fit(core, seed=self.seed_, progress=progress or _silent)
+        with _one_thread():
+            self._fit(core, seed=self.seed_, progress=progress or _silent)
         return self
 
     def sample(
@@ -129,7 +130,8 @@ class Generator(ABC):
                 "Expected n and first of 0 or more.", "A negative number was given.", "Ask for 0 or more."
             )
         conditions = self._resolve(given, n, first)
-        core = self._sample(n, seed=int(seed), given=conditions, first=first)
+        with _one_thread():
+            core = self._sample(n, seed=int(seed), given=conditions, first=first)
         tables = self.constraints_.restore(
             core, seed=int(seed), first=first, fixed=conditions.columns if conditions else ()
         )
@@ -461,6 +463,13 @@ def load_any(folder: str | Path) -> Generator:
 
 def _asks_shares(wish: Any) -> bool:
     return isinstance(wish, Mapping) and set(wish) == {"share"}
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Hold linear algebra to one thread: more of them change last bits, and cost more than they save."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(limits=1)
 
 
 def _silent(what: str, done: int, total: int) -> None:

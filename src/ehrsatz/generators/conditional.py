@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ehrsatz.generators import forest
-from ehrsatz.generators.linear import SHRINK, Design, Margin
+from ehrsatz.generators.linear import SHRINK, Design, Margin, signed
 from ehrsatz.schema import MIN_SUBJECTS
 
 Atoms = NDArray[np.int32]
@@ -85,7 +85,7 @@ class Conditional:
     trees: tuple[forest.Tree, ...] = ()
     pull: float = 0.0
 
-    def draw(self, design: Design, matrix: NDArray[np.float32], atoms: Atoms, u: Floats) -> tuple[Atoms, Floats]:
+    def draw(self, design: Design, matrix: Floats, atoms: Atoms, u: Floats) -> tuple[Atoms, Floats]:
         """Draw the column for rows whose earlier columns stand in `atoms` and `matrix`.
 
         Parameters
@@ -118,7 +118,7 @@ class Conditional:
         position = np.clip((place - floor[atom]) / np.maximum(floor[atom + 1] - floor[atom], 1e-12), 0, 1 - 1e-9)
         return np.where(missing, -1, atom).astype(np.int32), position
 
-    def predict(self, matrix: NDArray[np.float32]) -> Floats | None:
+    def predict(self, matrix: Floats) -> Floats | None:
         """Return the centred linear prediction, (R, K), None where there is none."""
         if self.score is None:
             return None
@@ -175,8 +175,7 @@ def learn_conditional(
     if fitted is not None:
         predicted, left, coefficients = fitted
         score = _score(predicted, coefficients, centre)
-        explained = 1 - float((left[:, 0] ** 2).mean()) / max(float((target[:, 0] ** 2).mean()), 1e-12)
-        if margin.is_number and explained > settings.residual_from and _spikes(index, position[:, column]) < _SMOOTH:
+        if left is not None and _explained(left, target) > settings.residual_from:
             missing = index == size
             edges = _edges(left[~missing, 0])
             bins = np.searchsorted(edges[1:-1], left[:, 0], side="right").astype(np.int32)
@@ -233,14 +232,20 @@ def _score(predicted: Floats, coefficients: Floats, centre: Floats) -> Score:
     projection = np.eye(width)
     if width > _SCORES:
         _, vectors = np.linalg.eigh(np.round(predicted.T @ predicted / len(predicted), 12))
-        projection = vectors[:, ::-1][:, :_SCORES]
-    seen = predicted @ projection
-    return Score(coefficients, centre, projection, np.maximum(seen.std(0), 1e-9))
+        projection = np.round(signed(vectors[:, ::-1][:, :_SCORES]), 9)
+    spread = np.round((predicted @ projection).std(0), 9)
+    return Score(coefficients, centre, projection, np.maximum(spread, 1e-9))
 
 
-def _spikes(index: Atoms, position: Floats) -> float:
-    """Share of cells that sit at the middle of their atom: levels and spikes."""
-    return float((position == 0.5).mean())
+def _explained(left: Floats, target: Floats) -> float:
+    """Share of a number's variance that its linear prediction explains, by leave-one-out residuals."""
+    return 1 - float((left[:, 0] ** 2).mean()) / max(float((target[:, 0] ** 2).mean()), 1e-12)
+
+
+def is_smooth(margin: Margin, atoms: Atoms, position: Floats) -> bool:
+    """Say whether most present cells of a number lie within bins; those at the middle of their atom are spikes."""
+    present = position[atoms >= 0]
+    return margin.is_number and len(present) > 0 and float((present == 0.5).mean()) < _SMOOTH
 
 
 def _edges(residual: Floats) -> Floats:
@@ -273,7 +278,7 @@ def _encode(
             / (count + SHRINK)[:, None]
         )
         _, _, vectors = np.linalg.svd(means * np.sqrt(count)[:, None], full_matrices=False)
-        axis = vectors[0] * (-1.0 if vectors[0][np.abs(vectors[0]).argmax()] < 0 else 1.0)
+        axis = signed(vectors[:1].T)[:, 0]
         kept.append(parent)
         encodings.append(np.round(means @ axis, 9)[:, None])
     return kept, encodings

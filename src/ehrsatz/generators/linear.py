@@ -33,7 +33,7 @@ DIMENSIONS = 8  # of the correspondence analysis
 SHRINK = 20.0  # rows of the average that each level is mixed with
 _MOST = 600  # design columns; later columns add none
 _PENALTIES = (1e-3, 1e-2, 1e-1, 0.3)
-_TRIAL_ROWS = 3_000
+_TRIAL_ROWS = 1_000
 _MISSING = -6.0  # normal score that stands for missing where trees look at a number
 
 
@@ -126,14 +126,14 @@ def coordinates(index: NDArray[Any], size: int, others: list[tuple[Atoms, int]])
     joint = joint[:, joint.sum(0) > 0] / joint.sum()
     rows, columns = joint.sum(1, keepdims=True), joint.sum(0, keepdims=True)
     left, values, _ = np.linalg.svd((joint - rows @ columns) / np.sqrt(rows @ columns), full_matrices=False)
-    out = _signed(left[:, :DIMENSIONS]) * values[:DIMENSIONS] / np.sqrt(rows)
+    out = signed(left[:, :DIMENSIONS]) * values[:DIMENSIONS] / np.sqrt(rows)
     spread = out[index].std(0).max()
-    return out / spread if spread > 1e-9 else np.zeros((size, 1))
+    return np.round(out / spread, 7) if spread > 1e-9 else np.zeros((size, 1))
 
 
-def _signed(vectors: Floats) -> Floats:
-    """Fix the sign of each column: its entry of largest size is positive."""
-    peak = vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])]
+def signed(vectors: Floats) -> Floats:
+    """Fix the sign of each column: its entry of largest size (to six digits, the first of equals) is positive."""
+    peak = vectors[np.round(np.abs(vectors), 6).argmax(0), np.arange(vectors.shape[1])]
     return vectors * np.where(peak < 0, -1.0, 1.0)
 
 
@@ -158,35 +158,58 @@ class Design:
         end = self.start[self.order[place + 1]] if place + 1 < len(self.order) else self.width
         return self.start[d], end
 
-    def fill(self, out: NDArray[np.float32], d: int, atoms: Atoms, position: Floats) -> None:
+    def fill(self, out: Floats, d: int, atoms: Atoms, position: Floats) -> None:
         """Write the standardised block of column d into the design matrix `out`, shape (R, width)."""
         low, high = self.span(d)
         if high > low:
             block = self.margins[d].block(atoms, position, self.clip)
             out[:, low:high] = (block - self.mean[low:high]) / self.scale[low:high]
 
-    def fit(self, atoms: Atoms, position: Floats) -> None:
-        """Standardise, choose the penalty by leave-one-out error, and factor. Shapes (R, D)."""
+    def fit(self, atoms: Atoms, position: Floats, smooth: list[int]) -> None:
+        """Standardise, choose the penalty by leave-one-out error, and factor.
+
+        Parameters
+        ----------
+        atoms, position : shape (R, D).
+        smooth : columns whose leave-one-out residuals will be asked for.
+
+        Notes
+        -----
+        All in double precision: what follows is rounded, so that the last bits, in which processors differ, are lost.
+        """
         n = len(atoms)
-        matrix = np.empty((n, self.width), dtype=np.float32)
+        matrix = np.empty((n, self.width))
         for d in self.order:
             self.fill(matrix, d, atoms[:, d], position[:, d])
-        self.mean = matrix.mean(0, dtype=np.float64)
-        matrix -= self.mean.astype(np.float32)
-        self.scale = np.sqrt((matrix.astype(np.float64) ** 2).mean(0)) + 1e-9
-        matrix /= self.scale.astype(np.float32)
-        gram = (matrix.T @ matrix).astype(np.float64) / n
+        self.mean = np.round(matrix.mean(0), 12)
+        self.scale = np.round(matrix.std(0), 12) + 1e-9
+        matrix -= self.mean
+        matrix /= self.scale
+        gram = np.round(matrix.T @ matrix / n, 11)
         self.penalty = self._choose(matrix[:_TRIAL_ROWS], gram, n)
         self.factor = np.linalg.cholesky(gram + self.penalty * np.eye(self.width))
-        inverse = solve_triangular(self.factor, np.eye(self.width), lower=True).T.astype(np.float32)
-        self.basis = matrix @ inverse  # (R, width) @ (width, width): Z L^-T
-        self.leverage = np.cumsum(self.basis**2, axis=1) / np.float32(n)
+        self.matrix = matrix
+        self.leverage = self._leverage(smooth)
 
-    def _choose(self, rows: NDArray[np.float32], gram: Floats, n: int) -> float:
+    def _leverage(self, smooth: list[int]) -> dict[int, Floats]:
+        """Return each row's leverage on the blocks before each smooth column, (R,) per place where its block starts."""
+        out = {p: np.zeros(len(self.matrix)) for p in sorted({self.start[d] for d in smooth} - {0})}
+        if not out:
+            return out
+        most = max(out)
+        inverse = solve_triangular(self.factor[:most, :most], np.eye(most), lower=True).T
+        for low in range(0, len(self.matrix), 4096):
+            basis = self.matrix[low : low + 4096, :most] @ inverse  # Z L^-T
+            running = np.cumsum(basis**2, axis=1) / len(self.matrix)
+            for p, held in out.items():
+                held[low : low + 4096] = running[:, p - 1]
+        return out
+
+    def _choose(self, rows: Floats, gram: Floats, n: int) -> float:
         errors = []
         for penalty in _PENALTIES:
             factor = np.linalg.cholesky(gram + penalty * np.eye(self.width))
-            basis = solve_triangular(factor, rows.T.astype(np.float64), lower=True).T
+            basis = solve_triangular(factor, rows.T, lower=True).T
             leverage = np.cumsum(basis**2, axis=1) / n
             # factor[k, :p] are the coefficients of design column k on the first p basis columns
             error = 0.0
@@ -199,26 +222,29 @@ class Design:
             errors.append(error)
         return _PENALTIES[int(np.argmin(np.round(errors, 9)))]
 
-    def regress(self, d: int, target: Floats) -> tuple[Floats, Floats, Floats] | None:
+    def regress(self, d: int, target: Floats) -> tuple[Floats, Floats | None, Floats] | None:
         """Regress centred targets (R, K) on all blocks before column d.
 
         Returns
         -------
-        Fitted values (R, K), leave-one-out residuals (R, K), coefficients (p, K); None where nothing stands before.
+        Fitted values (R, K), leave-one-out residuals (R, K) of smooth columns, else None, and coefficients (p, K);
+        None where nothing stands before.
         """
         p = self.start[d]
         if p == 0:
             return None
-        basis = self.basis[:, :p]
-        weights = (basis.T @ target.astype(np.float32)).astype(np.float64) / len(basis)
-        fitted = (basis @ weights.astype(np.float32)).astype(np.float64)
-        leverage = np.minimum(self.leverage[:, p - 1], 0.95)[:, None]
-        residual = (target - fitted) / (1 - leverage)
-        return fitted, residual, solve_triangular(self.factor[:p, :p], weights, lower=True, trans="T")
+        before = self.matrix[:, :p]
+        half = solve_triangular(self.factor[:p, :p], before.T @ target / len(before), lower=True)
+        coefficients = np.round(solve_triangular(self.factor[:p, :p], half, lower=True, trans="T"), 10)
+        fitted = before @ coefficients
+        if p not in self.leverage:
+            return fitted, None, coefficients
+        residual = (target - fitted) / (1 - np.minimum(self.leverage[p], 0.95)[:, None])
+        return fitted, np.round(residual, 7), coefficients
 
     def release(self) -> None:
         """Drop what only fitting needs: all that has one row per subject."""
-        del self.basis, self.leverage, self.factor
+        del self.matrix, self.leverage, self.factor
 
 
 def codes_of(atoms: Atoms, margins_sizes: list[int], is_number: list[bool]) -> list[tuple[Atoms, int]]:

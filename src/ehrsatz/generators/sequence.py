@@ -17,7 +17,7 @@ from ehrsatz.codecs.number import NumberCode
 from ehrsatz.codecs.table import TableCode
 from ehrsatz.generators import forest
 from ehrsatz.generators.base import Progress
-from ehrsatz.generators.conditional import Conditional, Settings, from_state, learn_conditional, state_of
+from ehrsatz.generators.conditional import Conditional, Settings, from_state, is_smooth, learn_conditional, state_of
 from ehrsatz.generators.linear import FEW_LEVELS, Design, Margin, codes_of, coordinates, learn_margin
 from ehrsatz.generators.order import column_order, entropy, groups_of, mutual_information, parents
 
@@ -69,7 +69,7 @@ class Sequence:
         atoms = np.full((n, d_all), -1, dtype=np.int32, order="F")
         position = np.full((n, d_all), 0.5, order="F")
         atoms[:, : self.fixed], position[:, : self.fixed] = context, context_position
-        matrix = np.zeros((n, self.design.width), dtype=np.float32, order="F")
+        matrix = np.zeros((n, self.design.width), order="F")
         for d in range(self.fixed):
             self.design.fill(matrix, d, atoms[:, d], position[:, d])
         weight = np.zeros(n)
@@ -94,7 +94,7 @@ class Sequence:
             return np.full(len(atoms), 0.5)
         return np.where(code.is_spike(atoms), 0.5, place)
 
-    def _weigh(self, one: Conditional, matrix: NDArray[np.float32], atoms: Atoms, wish: Atoms) -> Floats:
+    def _weigh(self, one: Conditional, matrix: Floats, atoms: Atoms, wish: Atoms) -> Floats:
         """Log of the probability of each wished atom's group given the row so far, over its overall share."""
         margin = self.design.margins[one.column]
         if not one.trees:
@@ -154,7 +154,8 @@ def learn_sequence(
         margins.append(learn_margin(atoms[:, d], sizes[d], is_number[d], others, clip))
     order = column_order(sizes, entropies, is_number, fixed)
     design = Design(margins, order, clip)
-    design.fit(atoms, position)
+    smooth = [d for d in order[fixed:] if is_smooth(margins[d], atoms[:, d], position[:, d])]
+    design.fit(atoms, position, smooth)
     done = 0
 
     def learn(d: int) -> Conditional:

@@ -45,7 +45,7 @@ Floats = NDArray[np.float64]
 
 _CANDIDATES = 32  # rows tried per conditioned row
 _MANY = 10_000  # rows from which on fewer trees on smaller samples do
-_CHUNK = 20_000  # rows drawn at a time
+_CHUNK = 10_000  # rows drawn at a time
 
 
 class Trees(Generator):
