@@ -63,7 +63,11 @@ def main() -> None:
 def page(results: dict[str, Any]) -> str:
     """Return all tables: figures to reach, our simpler methods beside their rivals, one table per data set."""
     kept = {one: found for one, found in results.items() if found["runs"]}
-    parts = ["### Figures to reach, and reached by `trees`", "", targets.markdown(kept)]
+    states = {r.get("source") for found in kept.values() for e in found["runs"].values() for r in e["seeds"].values()}
+    parts = []
+    if len(states - {None}) > 1:
+        parts = [f"Rows of ours were measured on {len(states - {None})} states of the source, not on one.", ""]
+    parts += ["### Figures to reach, and reached by `trees`", "", targets.markdown(kept)]
     parts += ["### `copula` and `bayesnet` beside their rivals", "", targets.rivals(kept)]
     return "\n".join([*parts, *(table.markdown(one, found) for one, found in kept.items())])
 

@@ -61,8 +61,16 @@ def fit(run: Run, python: Path, folder: Path, seed: int, cap: int, reuse: bool) 
         return {"status": "failed", "error": f"the process ended with code {done.returncode} (log.txt says more)"}
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     record["train_sha256"] = _hash(folder / "train.csv")
+    if run.kind == "ours":
+        record["source"] = source()
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
+
+
+def source() -> str:
+    """Return a short hash of the package's source, so that results say which state of it they measured."""
+    files = sorted((ROOT / "src").rglob("*.py"))
+    return sha256(b"".join(sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:12]
 
 
 def scores(run: Run, folder: Path) -> dict[str, Any]:
