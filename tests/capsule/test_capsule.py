@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -16,29 +17,15 @@ from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, staged, write
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError
+from ehrsatz.evaluation.base import Score
 from ehrsatz.gate import Policy, judge
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import Column, Schema, Table
 
 
-@dataclass(frozen=True)
-class FakeScore:
-    metric: str
-    value: float | None
-    interval: tuple[float, float] | None = None
-    reference: float | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    status: str = "measured"
-
-
-@dataclass(frozen=True)
-class FakeEvaluation:
-    scores: tuple[FakeScore, ...] = ()
-
-
 def contents(data: Dataset, value: float = 0.1, severity: str = "deny") -> Contents:
     policy = Policy.from_dict({"thresholds": [{"metric": "m", "at_most": 0.5, "severity": severity}]})
-    verdict = judge(FakeEvaluation((FakeScore("m", value),)), policy)
+    verdict = judge(SimpleNamespace(scores=(Score("m", value),)), policy)
     synthetic = replace(data, provenance=Provenance("generated"))
     return Contents(synthetic, verdict, [{"metric": "m"}], "<html></html>", {"seed": 3}, {"name": "demo"})
 
