@@ -28,6 +28,7 @@ from ehrsatz.errors import (
     UnsupportedError,
 )
 from ehrsatz.estimate import estimate
+from ehrsatz.generators import draw
 from ehrsatz.generators.base import Generator
 from ehrsatz.scenario import Scenario
 from ehrsatz.seeds import stream
@@ -124,7 +125,7 @@ def test_same_seed_same_bytes_on_any_number_of_workers(
 ) -> None:
     same: dict[str, Any] = {"output__formats": ["parquet", "csv"], "generator__name": name}
     one = pipeline.fabricate(scenario(tmp_path / "one", **same))
-    monkeypatch.setattr(pipeline, "SHARD", 97)
+    monkeypatch.setattr(draw, "SHARD", 97)
     two = pipeline.fabricate(scenario(tmp_path / "two", workers=2, **same))
     three = pipeline.fabricate(scenario(tmp_path / "three", workers=1, **same))
     assert tree(one.folder) == tree(two.folder) == tree(three.folder)
@@ -341,7 +342,7 @@ def test_linked_tables_from_end_to_end(tmp_path: Path, tidy_linked: Dataset, mon
     ehrsatz.export(tidy_linked, tmp_path / "clinic", allow_real=True)
     plan = scenario(tmp_path / "release", source__path=str(tmp_path / "clinic"), generator__name="trees", n=40)
     release = pipeline.fabricate(plan)
-    monkeypatch.setattr(pipeline, "SHARD", 13)
+    monkeypatch.setattr(draw, "SHARD", 13)
     sharded = pipeline.fabricate(plan.changed({"output.folder": str(tmp_path / "sharded"), "workers": 2}))
     assert tree(release.folder) == tree(sharded.folder)
     drawn = {path.stem: pl.read_csv(path) for path in (release.folder / "data").iterdir()}

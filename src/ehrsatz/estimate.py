@@ -8,20 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ehrsatz.capsule.write import check_target
 from ehrsatz.dataset import Dataset
-from ehrsatz.pipeline import (
-    Progress,
-    check_given,
-    draw,
-    evaluate_plan,
-    exporters_of,
-    generator_of,
-    policy_of,
-    read_scenario,
-    silent,
-    under,
-)
+from ehrsatz.generators.base import Progress, silent
+from ehrsatz.generators.build import check_given, generator_of
+from ehrsatz.generators.draw import draw
+from ehrsatz.pipeline import evaluate_plan, prepare, read_scenario, under
 from ehrsatz.scenario import Scenario
 
 WARM = 60  # subjects of a first run that is not timed
@@ -76,10 +67,8 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
 
     Parameters
     ----------
-    scenario
-        The run; the bundled public table where None.
-    progress
-        Called as progress(what, done, total) while the work goes on.
+    scenario, progress
+        As in `fabricate`.
 
     Raises
     ------
@@ -88,10 +77,7 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
     """
     plan = scenario or Scenario()
     show = progress or silent
-    check_target(plan.output.folder)
-    policy_of(plan)
-    exporters = exporters_of(plan.output.formats)
-    engine = generator_of(plan)
+    _, exporters, engine = prepare(plan)
     clock = _Clock()
     real = read_scenario(plan)
     check_given(plan.given, real.schema, engine)

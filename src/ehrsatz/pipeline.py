@@ -7,39 +7,32 @@ before the last step.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from ehrsatz import registry
 from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, write
-from ehrsatz.dataset import Dataset, subject_key
-from ehrsatz.errors import InfeasibleError, ScenarioError, SourceError, UnsupportedError, nearest
+from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.evaluate import evaluate as measure
 from ehrsatz.evaluation.report import report
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.gate import Policy, Verdict, judge
-from ehrsatz.generators.base import Generator
+from ehrsatz.generators.base import Generator, Progress, silent
+from ehrsatz.generators.build import check_given, described, generator, generator_of
+from ehrsatz.generators.draw import draw, matching
 from ehrsatz.provenance import Origin
 from ehrsatz.rules.base import Finding
 from ehrsatz.rules.constraints import check, propose
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
 from ehrsatz.schema import Schema
-from ehrsatz.seeds import stream
-from ehrsatz.sources.paths import CSV_SUFFIXES, PARQUET_SUFFIXES, files_of, kind_of
+from ehrsatz.sources.paths import choose, kind_of
 
-Progress = Callable[[str, int, int], None]  # (what, done, total)
 STEPS = ("read", "fit", "sample", "evaluate", "judge", "write")
-WITHOUT_EFFECT = frozenset({"workers"})  # parameters of generators that change no row: releases do not tell them
-SHARD = 20_000  # subjects per call of sample; the rows do not depend on it
 
 __all__ = ["evaluate", "export", "fabricate", "generator", "judge", "read", "verify"]
 
@@ -87,10 +80,7 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     """
     plan = scenario or Scenario()
     show = progress or silent
-    check_target(plan.output.folder)
-    policy = policy_of(plan)
-    exporters_of(plan.output.formats)
-    engine = generator_of(plan)
+    policy, _, engine = prepare(plan)
     show("read", 0, 1)
     real = read_scenario(plan)
     check_given(plan.given, real.schema, engine)
@@ -129,6 +119,18 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     show("write", 1, 1)
     kept = verdict.decision != "deny" or plan.output.keep_denied
     return Release(verdict.decision, folder, verdict, evaluation, synthetic.n_subjects, synthetic.n_rows, kept)
+
+
+def prepare(plan: Scenario) -> tuple[Policy, list[Exporter], Generator]:
+    """Check before anything is read that the output can be written, and return policy, exporters and generator.
+
+    Raises
+    ------
+    EhrsatzError
+        When a name, a parameter or a threshold is wrong, or the output folder cannot be written.
+    """
+    check_target(plan.output.folder)
+    return policy_of(plan), exporters_of(plan.output.formats), generator_of(plan)
 
 
 def evaluate_plan(plan: Scenario, train: Dataset, holdout: Dataset, synthetic: Dataset, show: Progress) -> Measured:
@@ -193,7 +195,7 @@ def read(
     kind = kind_of(source)
     options: dict[str, Any] = {"tables": tuple(tables)} if tables and kind == "sql" else {}
     dataset: Dataset = registry.find("sources", kind)().read(
-        _chosen(source, tables) if tables and kind != "sql" else source,
+        choose(source, tables) if tables and kind != "sql" else source,
         name=name,
         subject=subject,
         target=target,
@@ -204,19 +206,6 @@ def read(
         **options,
     )
     return dataset if known is not None else propose(dataset)
-
-
-def _chosen(source: Any, tables: Sequence[str]) -> dict[str, Any]:
-    """The named tables of a folder of files, of several files or of a mapping of frames."""
-    held = source if isinstance(source, Mapping) else files_of(source, (*CSV_SUFFIXES, *PARQUET_SUFFIXES))
-    lacking = [name for name in tables if name not in held]
-    if lacking:
-        raise SourceError(
-            f"Expected a table named '{lacking[0]}'.",
-            f"The source holds {len(held)} others.{nearest(lacking[0], held)}",
-            f"Name one of: {', '.join(sorted(held)[:20])}.",
-        )
-    return {name: held[name] for name in tables}
 
 
 def read_scenario(scenario: Scenario) -> Dataset:
@@ -243,181 +232,6 @@ def target_of(scenario: Scenario) -> str | None:
 def bundled(name: str) -> Path:
     """Return the path of a table that ships with the package."""
     return Path(__file__).parent / "bundled" / f"{name}.csv"
-
-
-# ---------------------------------------------------------------------- fit and sample
-def generator(name: str = "trees", **parameters: Any) -> Generator:
-    """Return a generator by its registered name, not fitted yet.
-
-    Parameters
-    ----------
-    name
-        List the names with: ehrsatz doctor --list generators
-    parameters
-        Keyword parameters of that generator.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such generator.
-    ScenarioError
-        When it has no such parameter.
-
-    Examples
-    --------
-    >>> import ehrsatz
-    >>> ehrsatz.generator("independent").name
-    'independent'
-    """
-    made = registry.find("generators", name)
-    known = [one for one in inspect.signature(made.__init__).parameters if one != "self"]
-    unknown = [one for one in parameters if one not in known]
-    if unknown:
-        raise ScenarioError(
-            f"Expected parameters of the generator '{name}': {', '.join(known) or 'it has none'}.",
-            f"'{unknown[0]}' is none of them.{nearest(unknown[0], known)}",
-            "Correct or remove it.",
-        )
-    engine: Generator = made(**parameters)
-    return engine
-
-
-def generator_of(scenario: Scenario) -> Generator:
-    """Return the generator that a scenario names, with its budget and workers where it knows them."""
-    name, given = scenario.generator.name, dict(scenario.generator.parameters)
-    known = inspect.signature(registry.find("generators", name).__init__).parameters
-    if scenario.time_budget is not None:
-        if "budget" not in known:
-            raise ScenarioError(
-                "Expected a generator that takes a time budget.",
-                f"'{name}' does not.",
-                "Use the generator 'auto', or leave the time budget out.",
-            )
-        given["budget"] = scenario.time_budget
-    if "workers" in known:
-        given.setdefault("workers", scenario.workers)
-    return generator(name, **given)
-
-
-def check_given(given: Mapping[str, Any], schema: Schema, engine: Generator) -> None:
-    """Check before any learning what can be known of conditions; the rest is checked before sampling.
-
-    Raises
-    ------
-    UnsupportedError
-        When the generator honours no conditions.
-    InfeasibleError
-        When a condition names no column of the parent table.
-    """
-    if given and not engine.conditions:
-        able = [name for name in registry.names("generators") if registry.find("generators", name).conditions]
-        raise UnsupportedError(
-            f"The generator '{engine.name}' does not honour conditions.",
-            "given was asked for.",
-            f"Use one of: {', '.join(able)}.",
-        )
-    for name in given:
-        if name not in schema.parent.names:
-            raise InfeasibleError(
-                f"Expected given to name columns of table '{schema.parent.name}'.",
-                f"'{name}' is none of them.{nearest(name, schema.parent.names)}",
-                "Check the spelling.",
-            )
-
-
-def draw(
-    engine: Generator,
-    n: int,
-    *,
-    seed: int,
-    given: Mapping[str, Any] | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Dataset:
-    """Sample in shards of subjects, on several threads; the rows depend on neither.
-
-    Parameters
-    ----------
-    engine
-        A fitted generator.
-    n
-        Number of subjects.
-    seed
-        Decides every draw.
-    given
-        Conditions, as in `Generator.sample`.
-    workers
-        Threads.
-    progress
-        Called as progress("sample", done, n).
-    """
-    show = progress or silent
-    show("sample", 0, n)
-    firsts = list(range(0, n, SHARD)) or [0]
-
-    def shard(first: int) -> Dataset:
-        return engine.sample(min(SHARD, n - first), seed=seed, given=given, first=first)
-
-    parts: list[Dataset] = []
-    pool = ThreadPoolExecutor(max_workers=min(workers, len(firsts)))
-    try:
-        for part in pool.map(shard, firsts) if workers > 1 else map(shard, firsts):
-            parts.append(part)
-            show("sample", min(n, len(parts) * SHARD), n)
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the shards that are left
-    tables = {name: pl.concat([part.tables[name] for part in parts]) for name in parts[0].tables}
-    (step,) = parts[0].provenance.steps
-    told = {name: value for name, value in step.params.items() if name not in WITHOUT_EFFECT}
-    whole = replace(step, params={**told, "n": n, "first": 0})
-    return Dataset(parts[0].schema, tables, replace(parts[0].provenance, steps=(whole,)))
-
-
-def matching(dataset: Dataset, given: Mapping[str, Any], engine: Generator, *, seed: int) -> Dataset:
-    """Return the subjects that meet conditions, so that rows drawn under them are compared with their like.
-
-    Asked-for shares are met by leaving subjects out. A table with several rows per subject is returned as it is.
-
-    Parameters
-    ----------
-    dataset
-        Real rows.
-    given
-        Conditions, as in `Generator.sample`.
-    engine
-        The fitted generator that read the conditions.
-    seed
-        Decides who is left out.
-    """
-    frame = dataset.table
-    if not given or dataset.n_subjects < frame.height:
-        return dataset
-    shares = {name: wish["share"] for name, wish in given.items() if isinstance(wish, Mapping) and "share" in wish}
-    read = engine.condition({**given, **{name: {"any": list(share)} for name, share in shares.items()}})
-    keep = pl.lit(True)
-    for name, cells in read.exact.items():
-        keep = keep & (pl.col(name) == pl.lit(cells[0], dtype=cells.dtype))
-    for name, (low, high) in read.band.items():
-        keep = (
-            keep
-            & (pl.col(name) >= low if low is not None else True)
-            & (pl.col(name) <= high if high is not None else True)
-        )
-    for name, values in read.among.items():
-        keep = keep & pl.col(name).is_in(list(values))
-    rows = frame.with_row_index("_row").filter(keep)
-    for name, share in shares.items():
-        wanted = dict(zip(read.among[name], share.values(), strict=True))
-        counts = {level: rows.filter(pl.col(name) == level).height for level in wanted}
-        most = min((counts[level] / part for level, part in wanted.items() if part > 0), default=0.0)
-        order = stream(seed, "matching", name).permutation(rows.height)
-        shuffled = rows[order].with_columns(_turn=pl.int_range(pl.len()).over(name))
-        room = pl.col(name).replace_strict(
-            list(wanted), [int(part * most) for part in wanted.values()], default=0, return_dtype=pl.Int64
-        )
-        rows = shuffled.filter(pl.col("_turn") < room).drop("_turn").sort("_row")
-    key = subject_key(dataset.schema, dataset.schema.parent)
-    return dataset.take_subjects(rows["_row"].cast(pl.Int64) if key is None else rows[key])
 
 
 # ---------------------------------------------------------------------- evaluate and judge
@@ -524,17 +338,6 @@ def exporters_of(formats: Sequence[str]) -> list[Exporter]:
 def title_of(scenario: Scenario, dataset: Dataset) -> str:
     """Return the heading of a run's report: the scenario's name, or the dataset's."""
     return scenario.name or f"Synthetic {dataset.schema.name}"
-
-
-def described(engine: Generator) -> dict[str, Any]:
-    """Return a fitted generator's name, its parameters that change rows, and the account of a choice it made."""
-    parameters = {name: value for name, value in engine.parameters().items() if name not in WITHOUT_EFFECT}
-    choice = getattr(engine, "report_", None)  # what `auto` wrote down
-    return {"name": engine.name, "parameters": parameters, **({"choice": choice} if choice else {})}
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Show no progress."""
 
 
 def under(show: Progress, what: str) -> Progress:

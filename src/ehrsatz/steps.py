@@ -15,19 +15,10 @@ from ehrsatz.errors import OutputError, ScenarioError
 from ehrsatz.evaluation.base import Score
 from ehrsatz.exporters.base import aside
 from ehrsatz.gate import Policy, Verdict, judge
-from ehrsatz.generators.base import Generator, load_any
-from ehrsatz.pipeline import (
-    Measured,
-    Progress,
-    draw,
-    evaluate,
-    exporters_of,
-    generator_of,
-    read,
-    read_scenario,
-    silent,
-    under,
-)
+from ehrsatz.generators.base import Generator, Progress, load_any, silent
+from ehrsatz.generators.build import generator_of
+from ehrsatz.generators.draw import draw
+from ehrsatz.pipeline import Measured, evaluate, exporters_of, read, read_scenario, under
 from ehrsatz.rules.base import Finding
 from ehrsatz.scenario import Scenario, read_text
 from ehrsatz.schema import Schema

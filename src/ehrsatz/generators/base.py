@@ -94,7 +94,7 @@ class Generator(ABC):
         core = self.constraints_.reduce(core)
         self.levels_ = _public_levels(core)
         with _one_thread():
-            self._fit(core, seed=self.seed_, progress=progress or _silent)
+            self._fit(core, seed=self.seed_, progress=progress or silent)
         return self
 
     def sample(
@@ -473,8 +473,8 @@ def _one_thread() -> AbstractContextManager[Any]:
     return threadpool_limits(limits=1)
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    return None
+def silent(what: str, done: int, total: int) -> None:
+    """Show no progress."""
 
 
 def _digest(head: dict[str, Any]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ehrsatz.errors import SourceError
+from ehrsatz.errors import SourceError, nearest
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".psv")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -107,6 +107,25 @@ def files_of(what: Any, suffixes: tuple[str, ...]) -> dict[str, Path]:
             "Give a mapping name -> path.",
         )
     return dict(named)
+
+
+def choose(what: Any, tables: Sequence[str]) -> dict[str, Any]:
+    """Return table name -> table for the named ones of a folder of files, of several files or of a mapping of frames.
+
+    Raises
+    ------
+    SourceError
+        When there is no such table.
+    """
+    held = what if isinstance(what, Mapping) else files_of(what, (*CSV_SUFFIXES, *PARQUET_SUFFIXES))
+    lacking = [name for name in tables if name not in held]
+    if lacking:
+        raise SourceError(
+            f"Expected a table named '{lacking[0]}'.",
+            f"The source holds {len(held)} others.{nearest(lacking[0], held)}",
+            f"Name one of: {', '.join(sorted(held)[:20])}.",
+        )
+    return {name: held[name] for name in tables}
 
 
 def table_name(path: Path) -> str:
