@@ -195,6 +195,8 @@ def test_disclosure() -> None:
             "hiv": cycle("0", "1", n=n),
             "sodium": [str(130 + i % 15) for i in range(n)],
             "admitted": [f"2020-01-{1 + i % 28:02d}" for i in range(n)],
+            "stay_id": [str(100_000 + 37 * i) for i in range(n)],
+            "body_mass_index": [str(150 + 3 * i) for i in range(n)],
         }
     )
     schema, _ = infer({"t": table}, name="t")
@@ -210,6 +212,8 @@ def test_disclosure() -> None:
         "hiv": "sensitive",
         "sodium": "none",
         "admitted": "quasi",
+        "stay_id": "direct",  # a second record number beside the key
+        "body_mass_index": "none",
     }
 
 

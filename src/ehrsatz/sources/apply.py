@@ -64,7 +64,7 @@ def apply(frames: Mapping[str, pl.DataFrame], schema: Schema, provenance: Proven
 def _table(table: Table, frame: pl.DataFrame) -> tuple[pl.DataFrame, Sequence[str], bool]:
     absent = [name for name in table.names if name not in frame.columns]
     extra = [name for name in frame.columns if name not in table.names]
-    problems = [f"{table.name}: the data lack the column '{name}'{nearest(name, extra)}" for name in absent]
+    problems = [f"{table.name}: the data lack the column '{name}'.{nearest(name, extra)}" for name in absent]
     problems += [f"{table.name}: the schema lacks the column '{name}' of the data" for name in extra]
     columns = []
     for column in table.columns:

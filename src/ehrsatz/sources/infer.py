@@ -73,10 +73,15 @@ def infer(
         columns = _key_kinds(table, columns, drafts, found)
         frame = _typed(frames[table], columns, values[table], tables[table], drafts[table])
         whose = _subjects(frame, columns, found.get(table, ()), first)
-        columns = [bounds.describe(disclosure.classify(column), frame[column.name], whose) for column in columns]
+        columns = [_described(column, frame[column.name], known[table][column.name], whose) for column in columns]
         schema_tables.append(Table(table, tuple(columns), tuple(found.get(table, ()))))
         out[table] = frame
     return Schema(name, tuple(schema_tables)), out
+
+
+def _described(column: Column, cells: pl.Series, fact: roles.Facts, whose: pl.Series | None) -> Column:
+    number = roles.is_record_number(column, fact)
+    return bounds.describe(disclosure.classify(column, is_number=number), cells, whose)
 
 
 def refuse_unreadable(frames: Mapping[str, pl.DataFrame]) -> None:

@@ -39,7 +39,9 @@ def is_record_number(column: Column, fact: Facts) -> bool:
     if column.kind not in {"integer", "id"}:
         return False
     words = w.tokens(column.name)
-    named = w.is_row_key(words) or w.is_person_key(words) or column.name.lower().endswith("id")
+    if words[-1:] in {("index",), ("idx",)} and len(words) > 1:
+        return False  # an index of body mass or of disease is a measure
+    named = w.is_row_key(words) or w.is_person_key(words)
     return named and fact.n_distinct >= 20 and fact.n_distinct >= 0.3 * (fact.n_rows - fact.n_null)
 
 
