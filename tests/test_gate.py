@@ -172,6 +172,7 @@ def test_deny_wins_over_hold_and_stands_first() -> None:
             Score("m", 0.0, reference=0.01),
             "0, where real data score 0.01, is within the limit, not more than 0.02 above real data.",
         ),
+        ({"at_least": 0.5}, Score("m", 1.1e-16), "0 is beyond the limit, at least 0.5. So be it."),
     ],
 )
 def test_reasons_read_as_sentences(threshold: dict[str, Any], score: Score, text: str) -> None:
@@ -210,6 +211,14 @@ def test_a_wrong_policy_is_refused_without_its_values(text: str, hint: str, tmp_
         Policy.from_file(path)
     assert hint in str(caught.value)
     assert "SECRET123" not in str(caught.value)
+
+
+def test_one_fault_in_a_list_is_told_once() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        Policy.from_dict({"thresholds": [{"metric": "m", "atmost": 1}]})
+    assert len(caught.value.problems) == 1, caught.value.problems
+    with pytest.raises(ScenarioError, match="thresholds: expected at least 1"):
+        Policy.from_dict({"thresholds": []})
 
 
 class TestDefault:

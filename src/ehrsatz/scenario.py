@@ -251,7 +251,7 @@ def validated(model: type[Any], data: Mapping[str, Any], what: str) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(model, one) for one in error.errors(include_input=False, include_url=False)]
+        problems = [_problem(model, one) for one in _telling(error)]
     raise ScenarioError(
         f"Expected a valid {what}.",
         f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.",
@@ -260,12 +260,21 @@ def validated(model: type[Any], data: Mapping[str, Any], what: str) -> Any:
     )
 
 
+def _telling(error: ValidationError) -> list[Any]:
+    """Return the complaints, but none that a list is too short where one of its entries is what is wrong."""
+    found = error.errors(include_input=False, include_url=False)
+    wrong = {one["loc"][:depth] for one in found for depth in range(len(one["loc"]))}
+    return [one for one in found if not (one["type"] == "too_short" and one["loc"] in wrong)]
+
+
 def _problem(model: type[BaseModel], one: Any) -> str:
     place = ".".join(str(key) for key in one["loc"])
     if one["type"] == "extra_forbidden":
         *way, key = one["loc"]
         known = _known(model, [str(step) for step in way])
         return f"{place}: unknown key.{nearest(str(key), known)} Known: {', '.join(known)}"
+    if one["type"] == "too_short":
+        return f"{place}: expected at least {one['ctx']['min_length']}"
     message = str(one["msg"]).removeprefix("Value error, ")
     return f"{place or 'top level'}: {message[:1].lower()}{message[1:]}"
 

@@ -100,13 +100,15 @@ def check_target(folder: str | Path) -> None:
     if target == Path.cwd():
         raise OutputError("Expected a new folder for the output.", "It is the current one.", "Name a folder in it.")
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise OutputError("Expected a new or empty folder for the output.", "It is no folder.", "Name another one.")
+        raise OutputError(
+            "Expected a new or empty folder for the output.", f"'{target.name}' is no folder.", "Name another one."
+        )
     with writing("the output folder"):
         if target.exists() and any(target.iterdir()):
             raise OutputError(
                 "Expected a new or empty folder for the output.",
-                "It is not empty.",
-                "Name another one, or move its files away.",
+                f"'{target.name}' is not empty.",
+                "Name another one with --out, or move its files away.",
             )
     above, created = _parents(target)
     try:
