@@ -11,7 +11,7 @@ import pytest
 
 from ehrsatz.errors import ScenarioError
 from ehrsatz.evaluation.base import Score
-from ehrsatz.gate import Policy, judge
+from ehrsatz.gate import Policy, checked, judge
 from ehrsatz.rules.base import Finding
 
 
@@ -211,6 +211,14 @@ def test_a_wrong_policy_is_refused_without_its_values(text: str, hint: str, tmp_
         Policy.from_file(path)
     assert hint in str(caught.value)
     assert "SECRET123" not in str(caught.value)
+
+
+def test_a_policy_about_no_metric_is_refused() -> None:
+    good = Policy.from_dict({"thresholds": [{"metric": "margins", "at_least": 0.9}]})
+    assert checked(good) == good
+    assert checked(Policy.default()) == Policy.default()
+    with pytest.raises(ScenarioError, match="Did you mean 'margins'"):
+        checked(Policy.from_dict({"thresholds": [{"metric": "margns", "at_least": 0.9, "severity": "deny"}]}))
 
 
 def test_one_fault_in_a_list_is_told_once() -> None:

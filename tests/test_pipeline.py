@@ -244,6 +244,23 @@ def test_a_condition_that_few_real_people_meet_is_held(tmp_path: Path) -> None:
     assert release.decision == "hold"
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "hint"),
+    [
+        ("trees", {"caution": "SECRET123"}, "'caution' of the generator 'trees' to be a number"),
+        ("trees", {"caution": float("nan")}, "to be a number"),
+        ("trees", {"leaf": 2.5}, "to be a whole number or null"),
+        ("trees", {"leaf": True}, "to be a whole number or null"),
+        ("copula", {"max_bins": None}, "to be a whole number"),
+    ],
+)
+def test_a_parameter_of_another_type_is_refused(name: str, parameters: dict[str, Any], hint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        ehrsatz.generator(name, **parameters)
+    assert hint in str(caught.value)
+    assert "SECRET123" not in str(caught.value)
+
+
 def test_a_full_folder_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").write_text("keep me")
     monkeypatch.setattr(pipeline, "read_scenario", lambda plan: pytest.fail("the work began"))

@@ -21,6 +21,8 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ehrsatz import registry
+from ehrsatz.errors import ScenarioError, nearest
 from ehrsatz.scenario import read_text, read_yaml, validated
 
 Decision = Literal["pass", "hold", "deny"]
@@ -199,6 +201,25 @@ class Verdict:
             "checks": [asdict(check) for check in self.checks],
             "policy": dict(self.policy),
         }
+
+
+def checked(policy: Policy) -> Policy:
+    """Return the policy if there is a metric for each of its thresholds.
+
+    Raises
+    ------
+    ScenarioError
+        For a name that is no metric: a misspelt limit would hold every release, and deny none.
+    """
+    names = [*registry.names("metrics"), RULES]
+    unknown = [one.metric for one in policy.thresholds if one.metric not in names]
+    if unknown:
+        raise ScenarioError(
+            f"Expected thresholds of these metrics: {', '.join(names)}.",
+            f"'{unknown[0]}' is none of them.{nearest(unknown[0], names)}",
+            "Correct the policy.",
+        )
+    return policy
 
 
 def judge(evaluation: Any, policy: Policy | None = None) -> Verdict:

@@ -21,7 +21,7 @@ from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.evaluate import evaluate as measure
 from ehrsatz.evaluation.report import report
 from ehrsatz.exporters.base import Exporter
-from ehrsatz.gate import Policy, Verdict, judge
+from ehrsatz.gate import Policy, Verdict, checked, judge
 from ehrsatz.generators.base import Generator, Progress, silent
 from ehrsatz.generators.build import check_given, described, generator, generator_of
 from ehrsatz.generators.draw import draw, matching
@@ -78,7 +78,7 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     EhrsatzError
         With what was expected, found and to be done; nothing is left on disk then.
     """
-    plan = scenario or Scenario()
+    plan = scenario or Scenario.example()
     show = progress or silent
     policy, _, engine = prepare(plan)
     show("read", 0, 1)
@@ -289,12 +289,18 @@ def evaluate(
 
 
 def policy_of(scenario: Scenario) -> Policy:
-    """Return the policy that a scenario names or holds; the built-in one where it has none."""
+    """Return the policy that a scenario names or holds; the built-in one where it has none.
+
+    Raises
+    ------
+    ScenarioError
+        When it cannot be read, or asks for a metric that nobody could measure.
+    """
     if scenario.policy is None:
         return Policy.default()
     if isinstance(scenario.policy, str):
-        return Policy.from_file(scenario.policy)
-    return Policy.from_dict(scenario.policy)
+        return checked(Policy.from_file(scenario.policy))
+    return checked(Policy.from_dict(scenario.policy))
 
 
 # ---------------------------------------------------------------------- write

@@ -14,7 +14,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError, ScenarioError
 from ehrsatz.evaluation.base import Score
 from ehrsatz.exporters.base import aside
-from ehrsatz.gate import Policy, Verdict, judge
+from ehrsatz.gate import Policy, Verdict, checked, judge
 from ehrsatz.generators.base import Generator, Progress, load_any, silent
 from ehrsatz.generators.build import generator_of
 from ehrsatz.generators.draw import draw
@@ -125,7 +125,7 @@ def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
     ScenarioError
         When a file cannot be read, or holds something else.
     """
-    rules = Policy.default() if policy is None else Policy.from_file(policy)
+    rules = Policy.default() if policy is None else checked(Policy.from_file(policy))
     try:
         data = json.loads(read_text(path, "a file of scores"))
         scores = tuple(

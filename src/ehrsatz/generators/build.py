@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from ehrsatz import registry
 from ehrsatz.errors import InfeasibleError, ScenarioError, UnsupportedError, nearest
@@ -30,7 +31,7 @@ def generator(name: str = "trees", **parameters: Any) -> Generator:
     UnknownNameError
         When there is no such generator.
     ScenarioError
-        When it has no such parameter.
+        When it has no such parameter, or the parameter is of another type.
 
     Examples
     --------
@@ -47,8 +48,35 @@ def generator(name: str = "trees", **parameters: Any) -> Generator:
             f"'{unknown[0]}' is none of them.{nearest(unknown[0], known)}",
             "Correct or remove it.",
         )
+    hints = get_type_hints(made.__init__)
+    for one, value in parameters.items():
+        if not _fits(value, hints.get(one, Any)):
+            raise ScenarioError(
+                f"Expected '{one}' of the generator '{name}' to be {_in_words(hints[one])}.",
+                f"It is of type {type(value).__name__}.",
+                "Correct or remove it.",
+            )
     engine: Generator = made(**parameters)
     return engine
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a parameter is of the type that its method declares; where a declaration is not simple, it fits."""
+    kinds = get_args(hint) or (hint,)
+    if any(kind not in _WORDS for kind in kinds):
+        return True
+    if isinstance(value, bool):
+        return bool in kinds
+    if float in kinds and isinstance(value, (int, float)):
+        return math.isfinite(value)
+    return isinstance(value, kinds)
+
+
+def _in_words(hint: Any) -> str:
+    return " or ".join(_WORDS.get(kind, str(kind)) for kind in get_args(hint) or (hint,))
 
 
 def generator_of(scenario: Scenario) -> Generator:
