@@ -164,6 +164,11 @@ class Scenario(_Part):
         return cls.from_dict(read_yaml(text, "a scenario") or {})
 
     @classmethod
+    def example(cls) -> Scenario:
+        """Return the run on the bundled public table that `ehrsatz fabricate` makes when nothing is named."""
+        return cls.from_file(Path(__file__).parent / "bundled" / f"{BUNDLED[0]}.yaml")
+
+    @classmethod
     def from_file(cls, path: str | Path) -> Scenario:
         """Read a scenario file.
 

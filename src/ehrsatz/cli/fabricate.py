@@ -59,7 +59,8 @@ def fabricate(
     from ehrsatz import pipeline
     from ehrsatz.scenario import Scenario
 
-    plan = Scenario.from_file(scenario) if scenario else Scenario()
+    nothing_named = not (scenario or from_ or generator or param)
+    plan = Scenario.example() if nothing_named else Scenario.from_file(scenario) if scenario else Scenario()
     plan = plan.changed(
         {
             **options.place(from_),

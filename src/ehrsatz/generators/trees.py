@@ -57,7 +57,7 @@ class Trees(Generator):
         The dial, above 0: multiplies the fewest distinct subjects of a leaf. 1 is the default; 0.5 follows the data
         closer, 4 keeps further off. The measured curve stands in docs/performance.md.
     leaf
-        Fewest distinct subjects of a leaf at caution 1, never under five; None means 12, or 8 below 10,000 rows.
+        Fewest distinct subjects of a leaf at caution 1, never under five; None means 12, or 6 below 10,000 rows.
     n_trees, share
         Trees per column, and the share of subjects that each splits on, the others being counted in its leaves; None
         means 4 trees, or 10 below 10,000 rows, and half of the subjects, at most 50,000.
@@ -186,14 +186,14 @@ class Trees(Generator):
 
     def _least(self, n: int) -> int:
         """Fewest subjects behind an atom: small tables need wider bins, or margins follow single subjects."""
-        wide = MIN_SUBJECTS if n >= _MANY else max(MIN_SUBJECTS, round(12 * self.caution))
+        wide = MIN_SUBJECTS if n >= _MANY else max(MIN_SUBJECTS, round(10 * self.caution))
         return wide if n >= 10 * wide else min(MIN_SUBJECTS, max(1, n))
 
     def _settings(self, n: int) -> Settings:
         many = n >= _MANY
         share = self.share if self.share is not None else min(0.5, 50_000 / max(n, 1))
         return Settings(
-            leaf=max(MIN_SUBJECTS, round((self.leaf or (12 if many else 8)) * self.caution))
+            leaf=max(MIN_SUBJECTS, round((self.leaf or (12 if many else 6)) * self.caution))
             if n >= 2 * MIN_SUBJECTS
             else 1,
             n_trees=self.n_trees if self.n_trees is not None else (4 if many else 10),
