@@ -343,3 +343,43 @@ def test_constraint_params_take_part_in_the_fingerprint() -> None:
     loose = Schema("s", (Table("t", columns, constraints=(Constraint("order", ("a", "b"), {"strict": False}),)),))
     strict = Schema("s", (Table("t", columns, constraints=(Constraint("order", ("a", "b"), {"strict": True}),)),))
     assert loose.fingerprint != strict.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("unit", 1, "'tables.t.columns.x.unit' to be a text"),
+        ("format", ["%Y"], "to be a text"),
+        ("why", date(2020, 1, 1), "to be a text"),
+        ("nullable", "SECRET", "to be true or false"),
+        ("values", {"SECRET": 1}, "to be a list"),
+        ("missing", ["SECRET", None], "to be a list of texts"),
+        ("values", [True, "no"], "to be a list of texts"),
+        ("minimum", [1], "a number or an ISO date"),
+        ("maximum", True, "a number or an ISO date"),
+        ("minimum", "SECRET", "t.x: the minimum is not a finite number"),
+        ("maximum", float("nan"), "t.x: the maximum is not a finite number"),
+    ],
+)
+def test_a_schema_with_values_of_wrong_types_is_refused(key: str, value: Any, message: str) -> None:
+    data = {"name": "s", "tables": {"t": {"columns": {"x": {"kind": "number", key: value}}}}}
+    with pytest.raises(SchemaError, match=message) as caught:
+        Schema.from_dict(data)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [5, "SECRET", "2020-13-01", "2020-01-01T00:00:00+02:00"])
+def test_bounds_of_dates_are_iso_dates(value: Any) -> None:
+    with pytest.raises(SchemaError, match="not an ISO date") as caught:
+        Schema("s", (Table("t", (Column("x", "date", minimum=value),)),))
+    assert "SECRET" not in str(caught.value)
+    assert Schema("s", (Table("t", (Column("x", "date", minimum="2020-01-01", maximum="2020-01-01T10:00:00"),)),))
+    with pytest.raises(SchemaError, match="minimum is above the maximum"):
+        Schema("s", (Table("t", (Column("x", "datetime", minimum="2020-01-02", maximum="2020-01-01T10:00"),)),))
+
+
+@pytest.mark.parametrize("part", ["links", "constraints"])
+def test_parts_of_a_schema_that_are_no_lists_are_refused(part: str) -> None:
+    data = {"name": "s", "tables": {"t": {"columns": {"x": {"kind": "number", "unit": None}}, part: 5}}}
+    with pytest.raises(SchemaError, match=f"'tables.t.{part}' to be a list"):
+        Schema.from_dict(data)

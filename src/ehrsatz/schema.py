@@ -12,6 +12,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ehrsatz.errors import SchemaError, nearest
@@ -119,7 +121,8 @@ class Constraint:
     - combination (a, b, ...): {"allowed": [[level or None, ...], ...]}, the only combinations that occur
     - dependency (a, b): a determines b; {"map": {level of a: level of b or None}}
     - sum (total, part, ...): total = constant + weights . parts, missing where a part is;
-      {"weights", "constant", "decimals"}
+      {"weights", "constant", "decimals"}; with {"when": [levels] | "missing" | "present"} the last column is no part
+      but a condition, and the sum holds in the rows where it is so
     - unique (a, ...): no two rows agree on all of them
     - missing_together (a, b, ...): missing in the same rows
     """
@@ -268,11 +271,11 @@ class Schema:
                 for key, value in _mapping(entry.get("columns"), f"{where}.columns", None).items()
             )
             links = tuple(
-                _read(Link, raw_link, f"{where}.links[{i}]") for i, raw_link in enumerate(entry.get("links") or ())
+                _read(Link, raw_link, f"{where}.links[{i}]") for i, raw_link in enumerate(_list(entry, "links", where))
             )
             constraints = tuple(
                 _read(Constraint, raw_one, f"{where}.constraints[{i}]")
-                for i, raw_one in enumerate(entry.get("constraints") or ())
+                for i, raw_one in enumerate(_list(entry, "constraints", where))
             )
             tables.append(Table(str(name), columns, links, constraints))
         return cls(name=str(top.get("name", "schema")), tables=tuple(tables), version=str(top.get("version", "1")))
@@ -345,6 +348,12 @@ def _mapping(data: Any, where: str, known: set[str] | None) -> dict[Any, Any]:
     return dict(data)
 
 
+def _list(entry: Mapping[str, Any], name: str, where: str) -> Any:
+    found = entry.get(name) or ()
+    _demand(found, "a list", (list, tuple), f"{where}.{name}")
+    return found
+
+
 _CHOICES: dict[tuple[type, str], tuple[str, ...]] = {
     (Column, "kind"): get_args(Kind),
     (Column, "role"): get_args(Role),
@@ -353,9 +362,22 @@ _CHOICES: dict[tuple[type, str], tuple[str, ...]] = {
 }
 
 
+_TEXT, _LIST = ("a text", (str,)), ("a list", (list, tuple))
+_BOUND = ("a number or an ISO date", (int, float, str, date))
+_SHAPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("unit", "system", "description", "format", "why", "column", "to_table", "to_column"), _TEXT),
+    **dict.fromkeys(("values", "missing", "columns"), _LIST),
+    **dict.fromkeys(("minimum", "maximum"), _BOUND),
+    "nullable": ("true or false", (bool,)),
+    "params": ("a mapping", (Mapping,)),
+}
+
+
 def _read(cls: type, raw: Any, where: str) -> Any:
-    entry = _mapping(raw, where, {one.name for one in fields(cls)})
-    required = [one.name for one in fields(cls) if one.name in {"kind", "columns", "column", "to_table", "to_column"}]
+    """Read one column, link or constraint; null means the default."""
+    known = {one.name for one in fields(cls)}
+    entry = {name: value for name, value in _mapping(raw, where, known).items() if value is not None}
+    required = [name for name in ("kind", "columns", "column", "to_table", "to_column") if name in known]
     absent = [name for name in required if name not in entry]
     if absent:
         raise SchemaError(
@@ -369,17 +391,24 @@ def _read(cls: type, raw: Any, where: str) -> Any:
                 f"It is something else.{nearest(str(value), choices)}",
                 "Correct it.",
             )
-        if name in {"values", "missing", "columns"} and value is not None:
-            if not isinstance(value, (list, tuple)):
-                raise SchemaError(
-                    f"Expected '{where}.{name}' to be a list.",
-                    f"It is of type {type(value).__name__}.",
-                    "Write it as a list.",
-                )
+        noun, types = _SHAPES.get(name, ("", (object,)))
+        _demand(value, noun, types, f"{where}.{name}")
+        if isinstance(value, (list, tuple)):
+            for item in value:
+                _demand(item, "a list of texts", (str, int, float), f"{where}.{name}")
             entry[name] = tuple(str(item) for item in value)
-        if name in {"minimum", "maximum"} and value is not None and not isinstance(value, (int, float, str)):
-            entry[name] = value.isoformat() if hasattr(value, "isoformat") else str(value)
+        elif isinstance(value, date):
+            entry[name] = value.isoformat()
     return cls(**entry)
+
+
+def _demand(value: Any, noun: str, types: tuple[type, ...], where: str) -> None:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
+        raise SchemaError(
+            f"Expected '{where}' to be {noun}.",
+            f"Found the type {type(value).__name__}.",
+            "Correct it; a text that YAML takes for something else (yes, 1, 2020-01-31) needs quotes.",
+        )
 
 
 def _problems(schema: Schema) -> list[str]:
@@ -412,10 +441,33 @@ def _problems(schema: Schema) -> list[str]:
                     f"{table.name}: a constraint '{one.kind}' names columns that do not exist: {', '.join(lost)}"
                 )
         for column in table.columns:
-            if (
-                isinstance(column.minimum, (int, float))
-                and isinstance(column.maximum, (int, float))
-                and column.minimum > column.maximum
-            ):
-                problems.append(f"{table.name}.{column.name}: the minimum is above the maximum")
+            problems += [f"{table.name}.{column.name}: {problem}" for problem in _bound_problems(column)]
     return problems
+
+
+def _bound_problems(column: Column) -> list[str]:
+    """What is wrong with a column's bounds; those of words bound nothing."""
+    bounds = {"minimum": column.minimum, "maximum": column.maximum}
+    given = {side: value for side, value in bounds.items() if value is not None and column.is_numeric}
+    if column.kind in {"date", "datetime"}:
+        wrong = [side for side, value in given.items() if not _is_iso(value)]
+        noun = "an ISO date such as 2020-01-31"
+    else:
+        wrong = [side for side, value in given.items() if not isinstance(value, (int, float)) or not isfinite(value)]
+        noun = "a finite number"
+    if wrong:
+        return [f"the {side} is not {noun}" for side in wrong]
+    low, high = given.get("minimum"), given.get("maximum")
+    if isinstance(low, str) and isinstance(high, str):
+        above = datetime.fromisoformat(low) > datetime.fromisoformat(high)
+    else:
+        above = isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high
+    return ["the minimum is above the maximum"] if above else []
+
+
+def _is_iso(value: Any) -> bool:
+    """Whether a bound is the ISO text of a date or of a time without offset."""
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is None
+    except ValueError:
+        return False
