@@ -375,3 +375,25 @@ def test_an_estimate_writes_nothing(tmp_path: Path) -> None:
     assert set(told.seconds) == {"read", "fit", "sample", "evaluate"}
     assert "data/heart_disease_uci.csv" in told.files
     assert told.memory_mb > 0
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        5,
+        {"metric": 5, "value": 0.5},
+        {"metric": "m", "value": "SECRET"},
+        {"metric": "m", "value": None},
+        {"metric": "m", "value": 0.5, "interval": [0.4, None]},
+        {"metric": "m", "value": 0.5, "interval": []},
+        {"metric": "m", "value": 0.5, "params": ["SECRET"]},
+        {"metric": "m", "value": 0.5, "details": {"excess_interval": "SECRET"}},
+        {"metric": "m", "value": 0.5, "SECRET": 1},
+    ],
+)
+def test_a_file_that_holds_no_scores_is_refused(score: Any, tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps({"scores": [score]}))
+    with pytest.raises(ScenarioError, match="Expected scores as") as caught:
+        steps.judge_file(path)
+    assert "SECRET" not in str(caught.value)

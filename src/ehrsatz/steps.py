@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,19 +129,47 @@ def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
     rules = Policy.default() if policy is None else checked(Policy.from_file(policy))
     try:
         data = json.loads(read_text(path, "a file of scores"))
-        scores = tuple(
-            Score(**{**one, "interval": one["interval"] and tuple(one["interval"])}) for one in data["scores"]
-        )
-        findings = tuple(Finding(rows={}, **one) for one in data.get("findings", ()))
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        if isinstance(error, ScenarioError):
-            raise
+        scores = tuple(_score(one) for one in data["scores"])
+        findings = tuple(_finding(one) for one in data.get("findings", ()))
+    except ScenarioError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ScenarioError(
             "Expected scores as `ehrsatz evaluate --out` writes them.",
             "The file holds something else.",
             "Name scores.json of a release, or evaluate again.",
         ) from None
     return judge(SimpleNamespace(scores=scores, findings=findings), rules)
+
+
+def _score(told: dict[str, Any]) -> Score:
+    """Read back one score; ValueError where it is none."""
+    ends = told.get("interval")
+    numbers = [*(one for one in (told.get("value"), told.get("reference")) if one is not None), *(ends or ())]
+    excess = told.get("details", {}).get("excess_interval")
+    if not (
+        isinstance(told["metric"], str)
+        and all(_is_number(one) for one in numbers)
+        and (ends is None or len(ends) == 2)
+        and (excess is None or (len(excess) == 2 and all(_is_number(one) for one in excess)))
+        and isinstance(told.get("params", {}), dict)
+        and isinstance(told.get("meaning", ""), str)
+        and (told.get("value") is not None) == (told.get("status", "measured") == "measured")
+    ):
+        raise ValueError("no score")
+    return Score(**{**told, "interval": None if ends is None else tuple(ends)})
+
+
+def _finding(told: dict[str, Any]) -> Finding:
+    """Read back one finding; ValueError where it is none."""
+    n_checked, n_failed = told["n_checked"], told["n_failed"]
+    if not (_is_number(n_checked) and _is_number(n_failed) and 0 <= n_failed <= n_checked):
+        raise ValueError("no finding")
+    return Finding(str(told["rule"]), int(n_checked), int(n_failed), {})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _loosened(schema: Schema) -> Schema:

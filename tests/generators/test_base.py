@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,15 @@ import pytest
 import faulty
 from conftest import make_tidy
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import InfeasibleError, ModelError, NotFittedError, OutputError, UnsupportedError
+from ehrsatz.errors import (
+    InfeasibleError,
+    ModelError,
+    NotFittedError,
+    OutputError,
+    SchemaError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from ehrsatz.generators.base import MODEL_FORMAT, Generator, load_any, read_head
 from ehrsatz.generators.independent import Independent
 from ehrsatz.schema import Schema
@@ -52,6 +61,11 @@ def tidy_with_gaps() -> Dataset:
         ({"sex": {"any": ["F", "X"]}}, InfeasibleError, "is not among them"),
         ({"sex": {"share": {"F": 0.4, "M": 0.4}}}, InfeasibleError, "sum to 1"),
         ({"sex": {"from": 1}}, InfeasibleError, "min and max, any, or share"),
+        ({"sex": ["F"]}, InfeasibleError, "min and max, any, or share"),
+        ({"sex": {"any": "F"}}, InfeasibleError, "min and max, any, or share"),
+        ({"sex": {"any": [None, "F"]}}, InfeasibleError, "min and max, any, or share"),
+        ({"sex": {"any": []}}, InfeasibleError, "min and max, any, or share"),
+        ({"age": {"min": {}}}, InfeasibleError, "min and max, any, or share"),
         ({"age": {"min": 70, "max": 60}}, InfeasibleError, "leaves no value"),
         ({"age": "old"}, InfeasibleError, "of kind integer"),
         ({"admitted": "yesterday"}, InfeasibleError, "of kind date"),
@@ -185,3 +199,22 @@ def test_another_method_s_model_is_refused(fitted: Generator, tmp_path: Path) ->
     fitted.save(tmp_path / "m")
     with pytest.raises(ModelError, match="another method"):
         registry.find("generators", "copula").load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "parameters", "seed", "schema", "identifiers", "constraints", "levels", "facts"]
+)
+@pytest.mark.parametrize("value", [None, 5, "SECRET", [], {"SECRET": 1}])
+def test_a_model_of_another_form_is_refused(fitted: Generator, tmp_path: Path, key: str, value: object) -> None:
+    fitted.save(tmp_path / "model")
+    path = tmp_path / "model" / "generator.json"
+    head = json.loads(path.read_text())
+    del head["sha256"]
+    head[key] = value
+    head["sha256"] = sha256(json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    path.write_text(json.dumps(head))
+    if key == "seed" and value == 5:
+        return  # another seed of the learning changes nothing that sampling reads
+    with pytest.raises((ModelError, SchemaError, UnknownNameError)) as caught:
+        load_any(tmp_path / "model")
+    assert key == "name" or "SECRET" not in str(caught.value)

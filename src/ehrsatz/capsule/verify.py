@@ -27,7 +27,7 @@ def verify(folder: str | Path) -> list[str]:
         told = json.loads(raw)
     except FileNotFoundError:
         return [f"{manifest.NAME}: absent, so nothing can be checked"]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return [f"{manifest.NAME}: cannot be read"]
     if not isinstance(told, dict) or not isinstance(told.get("files"), dict):
         return [f"{manifest.NAME}: is no manifest"]

@@ -27,6 +27,7 @@ from ehrsatz import __version__
 from ehrsatz.dataset import Dataset, bound, subject_key
 from ehrsatz.errors import (
     DataError,
+    EhrsatzError,
     InfeasibleError,
     ModelError,
     NotFittedError,
@@ -34,7 +35,7 @@ from ehrsatz.errors import (
     UnsupportedError,
     nearest,
 )
-from ehrsatz.generators.given import Given, apportion
+from ehrsatz.generators.given import Given, all_cells, apportion, asks_shares, is_cell
 from ehrsatz.privacy.identifiers import IdentifierPlan
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.rules.constraints import ConstraintPlan
@@ -227,15 +228,23 @@ class Generator(ABC):
                 "Its hash differs from generator.json.",
                 "Fit again, or restore the folder.",
             )
-        self = cls(**head["parameters"])
-        self.schema_ = Schema.from_dict(head["schema"])
-        self.seed_ = head["seed"]
-        self.n_subjects_ = head["n_subjects"]
-        self.identifiers_ = IdentifierPlan.from_dict(head["identifiers"])
-        self.constraints_ = ConstraintPlan.from_dict(head["constraints"])
-        self.levels_ = head["levels"]
-        with np.load(io.BytesIO(weights), allow_pickle=False) as arrays:
-            self._restore(head["facts"], dict(arrays))
+        try:
+            self = cls(**head["parameters"])
+            self.schema_ = Schema.from_dict(head["schema"])
+            self.seed_, self.n_subjects_ = int(head["seed"]), int(head["n_subjects"])
+            self.identifiers_ = IdentifierPlan.from_dict(head["identifiers"])
+            self.constraints_ = ConstraintPlan.from_dict(head["constraints"])
+            self.levels_ = {name: list(levels) for name, levels in head["levels"].items()}
+            with np.load(io.BytesIO(weights), allow_pickle=False) as arrays:
+                self._restore(head["facts"], dict(arrays))
+        except EhrsatzError:
+            raise
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, zipfile.BadZipFile):
+            raise ModelError(
+                f"Expected a model as '{cls.name}' saves it.",
+                "Its hashes are right, but a part is absent or of another form.",
+                "Fit again, or load it with the version that wrote it.",
+            ) from None
         return self
 
     def parameters(self) -> dict[str, Any]:
@@ -300,21 +309,21 @@ class Generator(ABC):
                 )
             exact = {name: given[name] for name in given.columns}
         else:
-            shares = {name: wish["share"] for name, wish in given.items() if _asks_shares(wish)}
+            shares = {name: wish["share"] for name, wish in given.items() if asks_shares(wish)}
             exact = apportion(shares, n, first)
             for name, wish in given.items():
                 if name in shares:
                     continue
-                if not isinstance(wish, Mapping):
+                if is_cell(wish):
                     exact[name] = pl.Series(name, [wish] * n)
-                elif set(wish) <= {"min", "max"} and wish:
+                elif isinstance(wish, Mapping) and wish and set(wish) <= {"min", "max"} and all_cells(wish.values()):
                     band[name] = (wish.get("min"), wish.get("max"))
-                elif set(wish) == {"any"}:
+                elif isinstance(wish, Mapping) and set(wish) == {"any"} and all_cells(wish["any"], present=True):
                     among[name] = tuple(wish["any"])
                 else:
                     raise InfeasibleError(
                         f"Expected given for '{name}' as a value, min and max, any, or share.",
-                        "Other keys were found.",
+                        "Something else was found.",
                         "See ehrsatz sample --help.",
                     )
         for name in (*exact, *band, *among):
@@ -424,7 +433,7 @@ def read_head(folder: str | Path) -> dict[str, Any]:
             "generator.json is absent.",
             "Name the folder that fit wrote.",
         ) from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise ModelError(
             "Expected generator.json as it was saved.", "It cannot be read.", "Fit again, or restore the folder."
         ) from None
@@ -446,7 +455,7 @@ def read_head(folder: str | Path) -> dict[str, Any]:
             "Upgrade with: pip install -U ehrsatz",
         )
     claimed = head.pop("sha256", None)
-    if claimed != _digest(head):
+    if claimed != _digest(head) or not all(isinstance(head.get(key), str) for key in ("name", "weights_sha256")):
         raise ModelError(
             "Expected generator.json as it was saved.",
             "Its content differs from its own hash.",
@@ -460,10 +469,6 @@ def load_any(folder: str | Path) -> Generator:
     from ehrsatz import registry
 
     return registry.find("generators", read_head(folder)["name"]).load(folder)
-
-
-def _asks_shares(wish: Any) -> bool:
-    return isinstance(wish, Mapping) and set(wish) == {"share"}
 
 
 def _one_thread() -> AbstractContextManager[Any]:

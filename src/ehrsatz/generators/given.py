@@ -11,8 +11,9 @@ Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980), doi:1
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -44,6 +45,24 @@ class Given:
     def columns(self) -> tuple[str, ...]:
         """Names of the conditioned columns."""
         return (*self.exact, *self.band, *self.among)
+
+
+def is_cell(wish: Any) -> bool:
+    """Whether a wish is a single value; None leaves the cell free."""
+    return wish is None or isinstance(wish, (str, bool, Real, date))
+
+
+def all_cells(wishes: Any, *, present: bool = False) -> bool:
+    """Whether wishes are one value or more, none of them None where all must be present."""
+    if isinstance(wishes, (str, Mapping)) or not isinstance(wishes, Iterable):
+        return False
+    listed = list(wishes)
+    return bool(listed) and all(is_cell(one) and not (present and one is None) for one in listed)
+
+
+def asks_shares(wish: Any) -> bool:
+    """Whether a wish is {"share": ...}."""
+    return isinstance(wish, Mapping) and set(wish) == {"share"}
 
 
 def apportion(wishes: Mapping[str, Any], n: int, first: int) -> dict[str, pl.Series]:
