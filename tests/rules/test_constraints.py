@@ -113,6 +113,9 @@ def test_check_counts_and_places_rows_just_inside_and_just_outside() -> None:
     assert found(Constraint("combination", ("a", "c"), {"allowed": [[1, "x"], [2, None], [None, "x"]]})) == (4, [2])
     assert found(Constraint("dependency", ("c", "b"), {"map": {"x": 1}})) == (2, [3])
     assert found(Constraint("sum", ("b", "a"), {"weights": [1], "constant": 1})) == (4, [0, 1, 3])
+    assert found(Constraint("sum", ("b", "a", "c"), {"when": ["x"]})) == (2, [3])
+    assert found(Constraint("sum", ("b", "a", "c"), {"when": "missing", "constant": -1})) == (1, [])
+    assert found(Constraint("sum", ("b", "a", "c"), {"when": "present", "weights": [2]})) == (3, [0, 2, 3])
     assert found(Constraint("unique", ("b",))) == (4, [1])
     assert found(Constraint("missing_together", ("a", "c"))) == (4, [1, 3])
 
@@ -202,6 +205,12 @@ def test_constraints_that_contradict_each_other_are_refused_before_drawing() -> 
         Constraint("dependency", ("group", "family"), {}),
         Constraint("sum", ("change", "high", "low"), {"weights": [1]}),
         Constraint("sum", ("change", "sex")),
+        Constraint("sum", ("change", "sex"), {"when": ["F"]}),
+        Constraint("sum", ("low", "high", "sex")),
+        Constraint("sum", ("low", "sex", "high"), {"when": [1]}),
+        Constraint("sum", ("low", "high", "sex"), {"when": []}),
+        Constraint("sum", ("low", "high", "sex"), {"when": None}),
+        Constraint("sum", ("low", "high", "sex"), {"when": ["F"], "weights": [1, 1]}),
     ],
 )
 def test_a_constraint_written_wrongly_is_a_schema_error(one: Constraint) -> None:
@@ -227,6 +236,83 @@ def test_a_wrong_order_of_often_equal_columns_becomes_a_tie() -> None:
         plan = ConstraintPlan.learn(Dataset(Schema("s", (table,)), {"t": frame}, Provenance("real")))
         out = plan.restore({"t": pl.DataFrame({"low": [7], "high": [4]})}, seed=1, first=0)["t"]
         assert out.rows() == ([(7, 7)] if gap == 0 else [(4, 7)])
+
+
+def conditional(n: int = 300) -> Dataset:
+    """Return stay <= days, equal for the dead; ordered <= stay, equal where nothing was ordered, with joint gaps."""
+    rng = np.random.Generator(np.random.Philox(7))
+    dead = rng.random(n) < 0.3
+    order = rng.choice(["none", "early"], n)
+    stay = np.where(order == "none", rng.integers(3, 51, n), rng.integers(3, 60, n))
+    gap = rng.random(n) < 0.1
+    ordered = np.where(order == "none", stay, rng.integers(0, 3, n))
+    frame = pl.DataFrame(
+        {
+            "stay": stay,
+            "days": np.where(dead, stay, stay + rng.integers(0, 300, n)),
+            "ordered": [None if g else int(x) for g, x in zip(gap, ordered)],
+            "order": [None if g else str(x) for g, x in zip(gap, order)],
+            "dead": dead,
+        }
+    )
+    columns = (
+        Column("stay", "integer", minimum=0, maximum=100, nullable=False),
+        Column("days", "integer", minimum=0, maximum=400, nullable=False),
+        Column("ordered", "integer", minimum=-10, maximum=50),
+        Column("order", "category", values=("none", "early")),
+        Column("dead", "boolean", nullable=False),
+    )
+    constraints = (
+        Constraint("order", ("stay", "days")),
+        Constraint("order", ("ordered", "stay")),
+        Constraint("missing_together", ("order", "ordered")),
+        Constraint("sum", ("days", "stay", "dead"), {"when": [True]}),
+        Constraint("sum", ("ordered", "stay", "order"), {"when": ["none"]}),
+    )
+    return Dataset(Schema("s", (Table("t", columns, constraints=constraints),)), {"t": frame}, Provenance("real"))
+
+
+FREE_PAIRS = [(), ("days",), ("stay",), ("dead",), ("dead", "days"), ("stay", "days"), ("order",), ("dead", "order")]
+
+
+@pytest.mark.parametrize("fixed", FREE_PAIRS)
+def test_sums_under_a_condition_are_kept_by_repair(fixed: tuple[str, ...]) -> None:
+    data = conditional()
+    plan = ConstraintPlan.learn(data)
+    assert plan.derived("t") == () and plan.reduce(data).table.equals(data.table)
+    again = ConstraintPlan.from_dict(json.loads(json.dumps(plan.to_dict())))
+    drawn = shuffled(data)
+    if {"stay", "days"} <= set(fixed):  # as somebody may ask for: in the right order
+        drawn = {"t": drawn["t"].with_columns(days=pl.max_horizontal("stay", "days"))}
+    if {"dead", "days"} <= set(fixed):  # within the bounds of a stay
+        days = pl.when("dead").then(pl.min_horizontal("days", pl.lit(90))).otherwise("days")
+        drawn = {"t": drawn["t"].with_columns(days=days.cast(pl.Int64))}
+    out = plan.restore(drawn, seed=3, first=0, fixed=fixed)
+    assert failures(data.schema, out) == 0
+    assert out["t"].equals(again.restore(drawn, seed=3, first=0, fixed=fixed)["t"])
+    parts = [plan.restore({"t": drawn["t"][i : i + 60]}, seed=3, first=i, fixed=fixed)["t"] for i in range(0, 300, 60)]
+    assert out["t"].equals(pl.concat(parts))
+    for name in fixed:
+        assert out["t"][name].equals(drawn["t"][name])
+    if not fixed:  # the total follows; condition and part stay, where bounds allow
+        assert out["t"]["dead"].equals(drawn["t"]["dead"])
+
+
+def test_conditions_against_a_sum_under_a_condition_are_refused() -> None:
+    data = conditional()
+    plan = ConstraintPlan.learn(data)
+    plan.require(pl.DataFrame({"stay": [5, 5], "days": [5, 9], "dead": [True, False]}))
+    with pytest.raises(InfeasibleError, match=r"sum \(days, stay, dead\): 1 rows"):
+        plan.require(pl.DataFrame({"stay": [5], "days": [9], "dead": [True]}))
+    table = data.schema.parent
+    both = [Constraint("sum", ("days", "stay", "dead"), {"when": [True, False], "constant": c}) for c in (1, 2)]
+    wrong = data.schema.replace_table(replace(table, constraints=tuple(both)))
+    with pytest.raises(SchemaError, match="keep together"):
+        ConstraintPlan.learn(replace(data, schema=wrong))
+    written = Schema.from_yaml(data.schema.to_yaml())
+    assert written == data.schema
+    kept = table.replace_columns(column for column in table.columns if column.name != "dead")
+    assert [one.kind for one in kept.constraints].count("sum") == 1
 
 
 def test_chains_of_sums_are_computed_in_order() -> None:
@@ -331,7 +417,7 @@ NUMBERS, CLASSES = ("x", "y", "z"), ("c", "d")
 @st.composite
 def constraint(draw: Any) -> Constraint:
     kind = draw(
-        st.sampled_from(["order", "implication", "combination", "dependency", "sum", "missing_together", "gap"])
+        st.sampled_from(["order", "implication", "combination", "dependency", "sum", "missing_together", "gap", "when"])
     )
     pair = tuple(draw(st.permutations(NUMBERS))[:2])
     classes = tuple(draw(st.permutations(CLASSES)))
@@ -351,6 +437,9 @@ def constraint(draw: Any) -> Constraint:
     if kind == "sum":
         total, *parts = draw(st.permutations(NUMBERS))
         return Constraint("sum", (total, *parts), {"weights": draw(st.sampled_from([[1, 1], [1, -1]]))})
+    if kind == "when":
+        params = {"when": draw(some), "constant": draw(st.integers(0, 2))}
+        return Constraint("sum", (*pair, classes[0]), params)
     return Constraint("missing_together", pair)
 
 

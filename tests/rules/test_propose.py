@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import ehrsatz
 from ehrsatz.dataset import Dataset
 from ehrsatz.provenance import Provenance
 from ehrsatz.rules.constraints import ConstraintPlan, check, propose
@@ -163,6 +164,62 @@ def test_sums_are_found_with_weights_constants_dates_and_many_parts() -> None:
     assert ("admitted", "discharged") not in kinds(found, "order")
 
 
+def followed(n: int = 2000, spoilt: int = 0) -> pl.DataFrame:
+    """Return days in hospital and days followed: equal for who died there, save for some rows."""
+    rng = np.random.Generator(np.random.Philox(12))
+    dead = rng.random(n) < 0.25
+    stay = rng.geometric(0.06, n)
+    days = np.where(dead, stay, stay + rng.geometric(0.005, n))
+    order = rng.choice(["none", "early", "late"], n, p=[0.5, 0.3, 0.2])
+    ordered = np.where(order == "none", stay, np.minimum(stay, rng.geometric(0.1, n)))
+    days[np.flatnonzero(dead)[:spoilt]] += 40
+    return pl.DataFrame(
+        {
+            "stay": stay,
+            "days": days,
+            "ordered": ordered,
+            "dead": dead,
+            "order": order,
+            "site": rng.integers(0, 9, n),
+            "dose": np.where(order == "late", 0.0, rng.gamma(2, 5, n).round(2)),
+        }
+    )
+
+
+def test_identities_that_a_level_decides() -> None:
+    found = proposed(build(followed()))
+    sums = {one.columns: dict(one.params) for one in found if one.kind == "sum"}
+    assert sums == {
+        ("days", "stay", "dead"): {"when": [True]},
+        ("ordered", "stay", "order"): {"when": ["none"]},
+    }
+    assert (("order", "dose"), {"when": ["late"], "then": [0.0]}) in [
+        (one.columns, dict(one.params)) for one in found if one.kind == "implication"
+    ]
+    kept(propose(build(followed())))
+
+
+def test_near_identities_and_few_subjects_give_none() -> None:
+    found = proposed(build(followed(spoilt=1)))  # 1 of about 500 rows
+    assert ("days", "stay", "dead") not in kinds(found, "sum")
+    found = proposed(build(followed(60)))  # fewer than 20 died
+    assert ("days", "stay", "dead") not in kinds(found, "sum")
+    few = followed(60)
+    many = pl.concat([few.with_columns(who=pl.int_range(60))] * 20)
+    assert ("days", "stay", "dead") not in kinds(proposed(build(many, who="subject")), "sum")
+
+
+def test_ties_that_never_happen_make_an_order_strict() -> None:
+    rng = np.random.Generator(np.random.Philox(13))
+    low = rng.integers(5, 11, 500) * 10
+    high = low + rng.integers(1, 6, 500) * 10
+    low, high = low + rng.integers(0, 2, 500) * 5, high + 5
+    other = low + rng.integers(0, 6, 500) * 10
+    found = proposed(build(pl.DataFrame({"low": low, "high": high, "other": other})))
+    assert one_of(found, "order", "low", "other").params == {}
+    assert one_of(found, "order", "low", "high").params == {"strict": bool((low < high).all())}
+
+
 def test_rare_levels_are_named_nowhere() -> None:
     frame = planted()
     rare = pl.when(pl.int_range(pl.len()) < 3).then(pl.lit("unicorn"))
@@ -236,7 +293,40 @@ def test_support2(data_dir: Path) -> None:
     assert kinds(found, "dependency") == {("dzgroup", "dzclass")}
     assert {("slos", "d.time"), ("surv6m", "surv2m")} <= kinds(found, "order")
     assert ("dnr", "dnrday") in kinds(found, "missing_together")
+    assert one_of(found, "sum", "d.time", "slos", "hospdead").params == {"when": [1]}
+    assert one_of(found, "sum", "dnrday", "slos", "dnr").params["when"] == ["no dnr"]
     kept(data)
+
+
+def test_trees_keep_every_rule_of_support2(data_dir: Path, tmp_path: Path) -> None:
+    read(data_dir, "support2/support2.csv.gz", 2000).write_csv(tmp_path / "cut.csv")
+    data = ehrsatz.read(tmp_path / "cut.csv")
+    out = ehrsatz.generator("trees").fit(data, seed=1).sample(3000, seed=2).table
+    dead, none = pl.col("hospdead"), pl.col("dnr") == "no dnr"
+    assert out.filter(dead).height > 100 and out.filter(none).height > 100
+    assert out.filter(~dead, pl.col("d.time") < pl.col("slos")).is_empty()
+    assert out.filter(dead, pl.col("d.time").ne_missing(pl.col("slos"))).is_empty()
+    assert out.filter(dead, ~pl.col("death")).is_empty()
+    assert out.filter(none, pl.col("dnrday").ne_missing(pl.col("slos"))).is_empty()
+    assert out.filter(pl.col("dnr").is_null() != pl.col("dnrday").is_null()).is_empty()
+    classes = dict(data.table.select("dzgroup", "dzclass").unique().rows())
+    assert out.filter(pl.col("dzgroup").replace_strict(classes) != pl.col("dzclass")).is_empty()
+
+
+def test_heart_and_maternal_halves(data_dir: Path) -> None:
+    rng = np.random.Generator(np.random.Philox(14))
+    heart = read(data_dir, "heart_disease_uci/heart_disease_uci.csv").drop("id")
+    maternal = read(data_dir, "maternal_health/maternal_health_risk.csv")
+    for _ in range(3):
+        half = propose(build(heart[np.sort(rng.permutation(heart.height)[:460])]))
+        said = [(one.columns, dict(one.params)) for one in half.schema.parent.constraints]
+        assert (("dataset", "chol"), {"when": ["Switzerland"], "then": [0]}) in said
+        kept(half)
+        half = propose(build(maternal[np.sort(rng.permutation(maternal.height)[:507])]))
+        pressure = one_of(list(half.schema.parent.constraints), "order", "DiastolicBP", "SystolicBP")
+        assert pressure.params == {"strict": True}
+        assert kinds(list(half.schema.parent.constraints), "order") == {("DiastolicBP", "SystolicBP")}
+        kept(half)
 
 
 def test_diabetes(data_dir: Path) -> None:

@@ -219,7 +219,7 @@ def _determined_with(comparison: Comparison, view: View, feature: Feature) -> se
     table = next((one for one in comparison.schema.tables if one.name == view.name), None)
     out: set[str] = set()
     for one in table.constraints if table is not None else ():
-        if feature.name in one.columns and one.kind in {"sum", "dependency"}:
+        if feature.name in one.columns and one.kind in {"sum", "dependency"} and "when" not in one.params:
             out |= set(one.columns) - {feature.name}
     names = {one.name for one in view.features}
     return out & names if len(names) - len(out & names) > 1 else set()

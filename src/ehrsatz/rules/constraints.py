@@ -361,8 +361,8 @@ def _steps(
         return inputs.union(*(sources(one) for one in inputs)) if inputs else inputs
 
     for i, one in enumerate(statements):
-        if one.kind not in {"sum", "dependency"}:
-            continue
+        if one.kind not in {"sum", "dependency"} or (one.kind == "sum" and one.when is not None):
+            continue  # a sum that holds in some rows determines no column
         target, inputs = (one.names[0], one.names[1:]) if one.kind == "sum" else (one.names[1], one.names[:1])
         cyclic = any(target == name or target in sources(name) for name in inputs)
         if target in chosen or cyclic or target in structural(table):

@@ -20,7 +20,7 @@ _PARAMS: dict[str, frozenset[str]] = {
     "implication": frozenset({"when", "then"}),
     "combination": frozenset({"allowed"}),
     "dependency": frozenset({"map"}),
-    "sum": frozenset({"weights", "constant", "decimals"}),
+    "sum": frozenset({"weights", "constant", "decimals", "when"}),
     "unique": frozenset(),
     "missing_together": frozenset(),
     "cell": frozenset(),
@@ -38,7 +38,7 @@ class Statement:
     kind: str
     columns: tuple[Column, ...]
     strict: bool = False
-    when: Any = None  # "missing", "present" or a list of typed levels
+    when: Any = None  # "missing", "present" or a list of typed levels; of a sum: None where it holds in every row
     then: Any = None
     allowed: tuple[tuple[Any, ...], ...] = ()
     map: Mapping[Any, Any] | None = None
@@ -50,6 +50,11 @@ class Statement:
     def names(self) -> tuple[str, ...]:
         """Names of the columns."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def parts(self) -> tuple[Column, ...]:
+        """Columns that the total of a sum is computed from."""
+        return self.columns[1:] if self.when is None else self.columns[1:-1]
 
     def broken(self, frame: pl.DataFrame) -> tuple[int, NDArray[np.bool_]]:
         """Return how many rows the statement applies to, and a mask of shape (R,) of those that break it."""
@@ -67,8 +72,10 @@ class Statement:
         return when.sum(), when & ~_meets(frame[self.names[1]], self.then, absent=True)
 
     def applies(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
-        """Return the rows where the `when` of an implication is met, shape (R,)."""
-        return _meets(frame[self.names[0]], self.when, absent=False)
+        """Return the rows where the `when` of an implication or a sum is met, shape (R,)."""
+        if self.when is None:
+            return np.ones(frame.height, dtype=bool)
+        return _meets(frame[self.names[-1 if self.kind == "sum" else 0]], self.when, absent=False)
 
     def _combination(self, frame: pl.DataFrame) -> tuple[Any, Any]:
         known = self.allowed_frame().with_columns(pl.lit(True).alias("\0known"))
@@ -109,13 +116,14 @@ class Statement:
         absent = np.isnan(total) != np.isnan(formula)
         with np.errstate(invalid="ignore"):
             wrong = np.abs(total - formula) > self.tolerance(total)
-        return frame.height, absent | wrong
+        when = self.applies(frame)
+        return when.sum(), when & (absent | wrong)
 
     def formula(self, frame: pl.DataFrame) -> NDArray[np.float64]:
         """Return constant + weights . parts, shape (R,), NaN where a part is missing."""
         value = np.full(frame.height, self.constant)
-        for weight, name in zip(self.weights, self.names[1:]):
-            value = value + weight * as_numbers(frame[name])
+        for weight, column in zip(self.weights, self.parts, strict=True):
+            value = value + weight * as_numbers(frame[column.name])
         return value
 
     def tolerance(self, total: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -179,9 +187,13 @@ def compile_one(table: Table, index: int) -> Statement:
     where = f"tables.{table.name}.constraints[{index}]"
     columns = tuple(table[name] for name in one.columns)
     fixed = {"order": 2, "implication": 2, "dependency": 2}.get(one.kind)
-    if (fixed is not None and len(columns) != fixed) or len(columns) < (1 if one.kind == "unique" else 2):
+    conditional = one.kind == "sum" and "when" in one.params
+    least = 1 if one.kind == "unique" else 3 if conditional else 2
+    if (fixed is not None and len(columns) != fixed) or len(columns) < least:
         raise _wrong(
-            where, f"{fixed or 'at least 2'} columns for a constraint '{one.kind}'", f"{len(columns)} are named"
+            where,
+            f"{fixed or f'at least {least}'} columns for a constraint '{one.kind}'{' with when' * conditional}",
+            f"{len(columns)} are named",
         )
     if len(set(one.columns)) < len(columns):
         raise _wrong(where, "different columns", "a column is named twice")
@@ -192,7 +204,7 @@ def compile_one(table: Table, index: int) -> Statement:
             f"only the params {', '.join(sorted(_PARAMS[one.kind])) or '(none)'}",
             f"'{unknown[0]}' is unknown{hint}",
         )
-    numeric = {"order": columns, "sum": columns}.get(one.kind, ())
+    numeric = {"order": columns, "sum": columns[:-1] if conditional else columns}.get(one.kind, ())
     if lost := [column.name for column in numeric if not column.is_numeric]:
         raise _wrong(
             where, "numbers or dates", f"{', '.join(lost)} {'is' if len(lost) == 1 else 'are'} of another kind"
@@ -224,8 +236,10 @@ def _typed_params(one: Constraint, columns: Sequence[Column]) -> dict[str, Any]:
             raise ValueError
         return {"map": dict(zip(typed(list(table), columns[0]), typed(list(table.values()), columns[1])))}
     if one.kind == "sum":
-        weights = tuple(float(weight) for weight in params.get("weights", [1.0] * (len(columns) - 1)))
-        if len(weights) != len(columns) - 1 or not all(weights):
+        when = params.get("when")
+        n_parts = len(columns) - (1 if when is None else 2)
+        weights = tuple(float(weight) for weight in params.get("weights", [1.0] * n_parts))
+        if len(weights) != n_parts or not all(weights) or ("when" in params and when is None):
             raise ValueError
         decimals = params.get("decimals")
         default = 0 if columns[0].kind == "integer" else 6
@@ -233,6 +247,7 @@ def _typed_params(one: Constraint, columns: Sequence[Column]) -> dict[str, Any]:
             "weights": weights,
             "constant": float(params.get("constant", 0.0)),
             "decimals": default if decimals is None else int(decimals),
+            "when": when if when is None or when in _WORDS else typed(_listed(when), columns[-1]),
         }
     return {}
 

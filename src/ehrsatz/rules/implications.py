@@ -136,6 +136,8 @@ def _best(a: Coded, b: Coded, pair: _Pair, fresh: NDArray[np.bool_]) -> list[Con
         longest = max(len(one.params["then"]) if isinstance(one.params["then"], list) else 1 for one in way)
         return len(way), isinstance(when, str), when == "present", longest, len(when) if then else 0
 
+    if a.spike or b.spike:
+        return [*sides[0], *sides[1]]  # "other than the spike" is never named: no side says what the other does
     best = min((way for way in sides if way), key=cost, default=[])
     if len(best) > _MANY_STATEMENTS and (combined := _combination(a, b)) is not None:
         return [combined]

@@ -14,6 +14,9 @@ from ehrsatz.schema import Column
 
 _MANY_LEVELS = 4000  # levels that the determining column of a dependency may have
 _ROWS_PER_LEVEL = 10
+_SPIKE_LEVELS = 20
+_SPIKE_SHARE = 0.05  # of the rows that hold a spike, at least
+_SPIKE_HEIGHT = 5  # times as frequent as the next value
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class Coded:
     """One column as codes: level i of `levels`, and len(levels) where missing.
 
     held: subjects per level, shape (levels,). public: levels that may be named. gap: whether this stands for a
-    column's being missing (level 0) or present (level 1) rather than for its cells. whole: false for numbers with a
-    fraction, whose levels are no categories.
+    column's being missing (level 0) or present (level 1) rather than for its cells. spike: whether this stands for a
+    number's one outstanding value (level 0) or any other (level 1). whole: false for numbers with a fraction, whose
+    levels are no categories.
     """
 
     column: Column
@@ -32,6 +36,7 @@ class Coded:
     public: NDArray[np.bool_]
     floor: int
     gap: bool = False
+    spike: bool = False
     whole: bool = True
 
     @property
@@ -70,6 +75,23 @@ def code_gap(column: Column, cells: pl.Series, subjects: pl.Series, floor: int) 
     codes = cells.is_not_null().cast(pl.Int64).to_numpy()
     held = _held(codes, subjects, 2)
     return Coded(column, codes, ("missing", "present"), held, held >= floor, floor, gap=True)
+
+
+def code_spike(column: Column, cells: pl.Series, subjects: pl.Series, floor: int) -> Coded | None:
+    """Return whether a number of many values has its one outstanding value as codes, or None where it has none.
+
+    The spike is level 0; all other values are level 1, which stands for no single value and is never named.
+    """
+    counts = cells.drop_nulls().value_counts(sort=True).sort(["count", column.name], descending=[True, False])
+    if counts.height <= _SPIKE_LEVELS:
+        return None
+    most, second = int(counts["count"][0]), int(counts["count"][1])
+    if most < _SPIKE_SHARE * len(cells) or most < _SPIKE_HEIGHT * second:
+        return None
+    spike = counts[column.name][0]
+    codes = (cells != spike).cast(pl.Int64).fill_null(2).to_numpy()
+    held = _held(codes, subjects, 2)
+    return Coded(column, codes, (spike, None), held, np.array([held[0] >= floor, False]), floor, spike=True)
 
 
 def count(a: Coded, b: Coded) -> NDArray[np.int64]:

@@ -11,6 +11,8 @@ _ROWS = 4000
 _QUANTILES = np.linspace(0.005, 0.995, 100)
 _LEAST_SHARE = 0.02  # share of rows that independent columns would have in the wrong order
 _DISTINCT = 8  # columns with fewer values are a matter of implications
+_CROSSED = 2.0  # times as many pairs of values as values: what is less looks like one pair per group
+_UNLIKE = 3.0  # times the evidence for whole numbers against fractions, which are seldom of one unit
 _MOST = 60
 
 
@@ -18,6 +20,8 @@ def find_orders(
     columns: list[Column], cells: NDArray[np.float64], least: float, scale: float, apart: set[frozenset[str]]
 ) -> list[Constraint]:
     """Find pairs a <= b that hold in every row, though independent columns would break them often.
+
+    Where no row has a tie, though independent columns would often have one, the order is strict: a < b.
 
     Parameters
     ----------
@@ -52,9 +56,12 @@ def find_orders(
                 continue
             share = float((marks[:, i, None] > marks[None, :, j]).mean())  # were the columns independent
             # Columns that repeat a few pairs of values, as those of a region do, rest on as few observations.
-            different = len(np.unique(sub[:, i] + 1j * sub[:, j]))
-            seen = min(different if different < 0.2 * both[j] else both[j] * (n / len(rows)), n) * scale
-            if share >= _LEAST_SHARE and share * seen >= least:
+            different = len(np.unique(pairs := (sub[:, i] + 1j * sub[:, j])[~np.isnan(sub[:, i] + sub[:, j])]))
+            most = max(len(np.unique(pairs.real)), len(np.unique(pairs.imag)))
+            grouped = different < 0.2 * both[j] and different < _CROSSED * most
+            seen = min(different if grouped else both[j] * (n / len(rows)), n) * scale
+            alike = 1.0 if columns[few[i]].kind == columns[few[j]].kind else _UNLIKE
+            if share >= _LEAST_SHARE and share * seen >= alike * least:
                 holds[few[i], few[j]] = share
     holds = {
         pair: share
@@ -73,8 +80,18 @@ def find_orders(
     for (a, b), share in sorted(ranked):
         both = int((~np.isnan(cells[:, a]) & ~np.isnan(cells[:, b])).sum())
         why = f"holds in all {both:,} rows where both are present; independent columns would break {share:.0%} of them"
-        out.append(Constraint("order", (columns[a].name, columns[b].name), why=why))
+        strict = not (cells[:, a] == cells[:, b]).any() and _tied_share(sub[:, few.index(a)], sub[:, few.index(b)])
+        params = {"strict": True} if strict * both * scale >= least else {}
+        out.append(Constraint("order", (columns[a].name, columns[b].name), params, why=why))
     return out
+
+
+def _tied_share(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Share of rows in which two columns would be equal were they independent."""
+    values, n = np.unique(a[~np.isnan(a)], return_counts=True)
+    others, m = np.unique(b[~np.isnan(b)], return_counts=True)
+    _, i, j = np.intersect1d(values, others, assume_unique=True, return_indices=True)
+    return float((n[i] / n.sum()) @ (m[j] / m.sum())) if len(i) else 0.0
 
 
 def find_gaps(columns: list[Column], missing: NDArray[np.bool_], n_subjects: list[int], floor: int) -> list[Constraint]:

@@ -17,8 +17,9 @@ from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.rules.cells import MAX_LEVELS, as_numbers, structural
 from ehrsatz.rules.dependencies import find_dependencies
 from ehrsatz.rules.holds import compile_one
+from ehrsatz.rules.identities import find_identities
 from ehrsatz.rules.implications import find_implications
-from ehrsatz.rules.levels import code, code_gap, count
+from ehrsatz.rules.levels import code, code_gap, code_spike, count
 from ehrsatz.rules.orders import find_gaps, find_orders
 from ehrsatz.rules.sums import find_sums
 from ehrsatz.schema import MIN_SUBJECTS, Constraint, Table
@@ -83,6 +84,7 @@ def _proposals(dataset: Dataset, table: Table, frame: pl.DataFrame) -> list[Cons
     every = max(1, -(-frame.height * len(columns) ** 2 // _CELLS))
     part, whose = frame.gather_every(every), subjects.gather_every(every)
     cells = [one for column in columns if (one := code(column, part[column.name], whose, floor)) is not None]
+    busy = {name for one in sums for name in one.columns}
     totals = {one.columns[0] for one in sums}
     dependencies = find_dependencies(cells, scale, totals)
     few = [one for one in cells if one.n <= MAX_LEVELS and one.whole]
@@ -92,6 +94,12 @@ def _proposals(dataset: Dataset, table: Table, frame: pl.DataFrame) -> list[Cons
         for column in columns
         if column.name not in follows | totals
         and (one := code_gap(column, part[column.name], whose, floor)) is not None
+    ]
+    conditions = [one for one in few if not one.gap]
+    few += [
+        one
+        for column in numeric
+        if column.name not in totals and (one := code_spike(column, part[column.name], whose, floor)) is not None
     ]
     place = {id(one): i for i, one in enumerate(few)}
     known = {
@@ -106,6 +114,7 @@ def _proposals(dataset: Dataset, table: Table, frame: pl.DataFrame) -> list[Cons
         *orders,
         *gaps,
         *implications,
+        *find_identities(numeric, numbers[::every], conditions, whose.to_numpy(), busy),
     ]
     trial = replace(table, constraints=tuple(found))
     return [one for i, one in enumerate(found) if not compile_one(trial, i).broken(frame)[1].any()]

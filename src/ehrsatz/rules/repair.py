@@ -252,7 +252,23 @@ class Workshop:
     def _fix_sum(
         self, sub: pl.DataFrame, i: int, one: Statement, flip: NDArray[np.bool_], draw: NDArray[np.float64], turn: int
     ) -> dict[str, pl.Series]:
-        total, *parts = one.columns
+        changes = self._balance(sub, one, flip, draw)
+        if one.when is None or one.names[-1] in self.fixed:
+            return changes
+        stuck = all(column.name in self.fixed for column in (one.columns[0], *one.parts))
+        leave = (flip & (draw < 0.5) & (turn > _CLAMP)) | stuck  # the condition gives way, and the numbers stay
+        if leave.any():
+            condition, rows = one.columns[-1], pl.Series(leave)
+            changes = {name: put(cells, leave, sub[name].filter(rows)) for name, cells in changes.items()}
+            away = self._drawn(condition, one.when, None, np.mod(2 * draw, 1.0), True)
+            changes[condition.name] = put(sub[condition.name], leave, away.filter(rows))
+        return changes
+
+    def _balance(
+        self, sub: pl.DataFrame, one: Statement, flip: NDArray[np.bool_], draw: NDArray[np.float64]
+    ) -> dict[str, pl.Series]:
+        """Make a total what its parts give, or, where flipped, move the parts."""
+        total, parts = one.columns[0], one.parts
         changes = {}
         pinned = total.name in self.fixed
         flip = np.full(len(flip), True) if pinned else flip
