@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ehrsatz.codecs.table import TableCode, decode_table, learn_table, place_table
+from ehrsatz.codecs.table import TableCode, decode_table, learn_column, place_table
 from ehrsatz.codecs.window import FREE, Window, decode_window, open_window, restrict
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import UnsupportedError
@@ -123,7 +123,7 @@ class Trees(Generator):
     def _learn(
         self, table: Table, frame: pl.DataFrame, seed: int, progress: Progress
     ) -> tuple[Sequence, Atoms, Floats]:
-        code = learn_table(frame, table, min_subjects=self._least(frame.height))
+        code = self._code(table, frame, None, frame.height)
         atoms, position = place_table(code, frame)
         if frame.height > 1:  # dependence is measured on the first rows: let these be any rows
             order = stream(seed, self.name, "shuffle", table.name).permutation(frame.height)
@@ -155,7 +155,7 @@ class Trees(Generator):
         assert self.flat_ is not None
         rows, owner, place = self.flat_.rows(table, frame)
         flat = self.flat_.row_table(table)
-        code = learn_table(rows, flat, subjects=owner, min_subjects=self._least(len(subject_atoms)))
+        code = self._code(flat, rows, owner, len(subject_atoms))
         atoms, position = place_table(code, rows)
         if not len(owner):  # nobody has a row: learn from one without cells, which no subject will be given
             atoms, position = np.full((1, atoms.shape[1]), -1, np.int32), np.full((1, atoms.shape[1]), 0.5)
@@ -184,10 +184,19 @@ class Trees(Generator):
             progress=progress,
         )
 
-    def _least(self, n: int) -> int:
-        """Fewest subjects behind an atom: small tables need wider bins, or margins follow single subjects."""
-        wide = MIN_SUBJECTS if n >= _MANY else max(MIN_SUBJECTS, round(10 * self.caution))
-        return wide if n >= 10 * wide else min(MIN_SUBJECTS, max(1, n))
+    def _code(self, table: Table, frame: pl.DataFrame, subjects: NDArray[np.int64] | None, n: int) -> TableCode:
+        """Learn the atoms; in small tables numbers need wider bins, or their margins follow single subjects."""
+        least = min(MIN_SUBJECTS, max(1, n))
+        wide = least if n >= _MANY else max(least, min(round(10 * self.caution), n // 25))
+        return TableCode(
+            table.names,
+            tuple(
+                learn_column(
+                    column, frame[column.name], subjects=subjects, min_subjects=wide if column.is_numeric else least
+                )
+                for column in table.columns
+            ),
+        )
 
     def _settings(self, n: int) -> Settings:
         many = n >= _MANY
