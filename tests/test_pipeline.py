@@ -310,6 +310,17 @@ def test_a_saved_model_draws_the_same_rows(tmp_path: Path) -> None:
     }
 
 
+def test_more_subjects_than_fit_are_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps.fit_model(scenario(tmp_path / "unused"), tmp_path / "model")
+    monkeypatch.setattr(draw, "free_memory", lambda: 1_000_000)
+    with pytest.raises(InfeasibleError, match=r"about [0-9,]+ fit"):
+        steps.sample_model(tmp_path / "model", tmp_path / "rows", n=10**11)
+    monkeypatch.setattr(Generator, "fit", lambda *_, **__: pytest.fail("it learned first"))
+    with pytest.raises(InfeasibleError, match=r"100,000,000,000 need about"):
+        pipeline.fabricate(scenario(tmp_path / "release", n=10**11))
+    assert not (tmp_path / "rows").exists()
+
+
 @pytest.mark.parametrize("file", ["generator.json", "weights.npz"])
 def test_a_model_that_was_tampered_with_is_refused(tmp_path: Path, file: str) -> None:
     steps.fit_model(scenario(tmp_path / "unused"), tmp_path / "model")

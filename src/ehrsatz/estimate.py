@@ -11,7 +11,7 @@ from typing import Any
 from ehrsatz.dataset import Dataset
 from ehrsatz.generators.base import Progress, silent
 from ehrsatz.generators.build import check_given, generator_of
-from ehrsatz.generators.draw import draw
+from ehrsatz.generators.draw import check_room, draw
 from ehrsatz.pipeline import evaluate_plan, prepare, read_scenario, under
 from ehrsatz.scenario import Scenario
 
@@ -82,6 +82,8 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
     real = read_scenario(plan)
     check_given(plan.given, real.schema, engine)
     clock.lap("read")
+    wanted = plan.n or max(1, round(plan.train_fraction * real.n_subjects))
+    check_room(wanted, real.schema, {name: frame.height / real.n_subjects for name, frame in real.tables.items()})
     warm = _cut(real, WARM, plan.seed)  # first use of a library is slow, and happens once
     generator_of(plan).fit(warm, seed=plan.seed).sample(1, seed=plan.seed)
     cut = _cut(real, CUT, plan.seed)
@@ -90,7 +92,6 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
     clock.start()
     engine.fit(train, seed=plan.seed, progress=under(show, "fit"))
     clock.lap("fit")
-    wanted = plan.n or max(1, round(plan.train_fraction * real.n_subjects))
     n_drawn = min(wanted, n_cut)
     synthetic = draw(engine, n_drawn, seed=plan.seed, given=plan.given, progress=progress)
     clock.lap("sample")

@@ -24,7 +24,7 @@ from ehrsatz.exporters.base import Exporter
 from ehrsatz.gate import Policy, Verdict, checked, judge
 from ehrsatz.generators.base import Generator, Progress, silent
 from ehrsatz.generators.build import check_given, described, generator, generator_of
-from ehrsatz.generators.draw import draw, matching
+from ehrsatz.generators.draw import check_room, draw, matching
 from ehrsatz.provenance import Origin
 from ehrsatz.rules.base import Finding
 from ehrsatz.rules.constraints import check, propose
@@ -85,11 +85,13 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     real = read_scenario(plan)
     check_given(plan.given, real.schema, engine)
     train, holdout = real.split(plan.train_fraction, seed=plan.seed)
+    n = plan.n or train.n_subjects
+    check_room(n, real.schema, {name: frame.height / real.n_subjects for name, frame in real.tables.items()})
     show("read", 1, 1)
     engine.fit(train, seed=plan.seed, progress=under(show, "fit"))
     synthetic = draw(
         engine,
-        plan.n or train.n_subjects,
+        n,
         seed=plan.seed,
         given=plan.given,
         workers=plan.workers,

@@ -270,6 +270,7 @@ BAD: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "impossible band": (nothing, ("--given", "age=900..")),
     "given an unknown column": (nothing, ("--given", "sexx=Female")),
     "given an identifier": (nothing, ("--given", "id=7")),
+    "more rows than fit": (nothing, ("--n", "100000000000")),
     "unknown generator": (nothing, ("--generator", "tree")),
     "unknown parameter": (nothing, ("--param", "leaves=3")),
     "unknown format": (nothing, ("--format", "xlsx")),

@@ -10,9 +10,12 @@ from typing import Any
 import polars as pl
 
 from ehrsatz.dataset import Dataset, subject_key
+from ehrsatz.errors import InfeasibleError
 from ehrsatz.generators.base import Generator, Progress, silent
 from ehrsatz.generators.build import WITHOUT_EFFECT
+from ehrsatz.schema import Schema
 from ehrsatz.seeds import stream
+from ehrsatz.sources.limits import BYTES_PER_CELL, free_memory
 
 SHARD = 20_000  # subjects per call of sample; the rows do not depend on it
 
@@ -42,7 +45,13 @@ def draw(
         Threads.
     progress
         Called as progress("sample", done, n).
+
+    Raises
+    ------
+    InfeasibleError
+        When so many subjects do not fit into memory.
     """
+    check_room(n, engine.schema_)
     show = progress or silent
     show("sample", 0, n)
     firsts = list(range(0, n, SHARD)) or [0]
@@ -63,6 +72,34 @@ def draw(
     told = {name: value for name, value in step.params.items() if name not in WITHOUT_EFFECT}
     whole = replace(step, params={**told, "n": n, "first": 0})
     return Dataset(parts[0].schema, tables, replace(parts[0].provenance, steps=(whole,)))
+
+
+def check_room(n: int, schema: Schema, rows: Mapping[str, float] | None = None) -> None:
+    """Refuse, before any work, more subjects than fit into the memory that is free now; say how many fit.
+
+    Parameters
+    ----------
+    n
+        Number of subjects.
+    schema
+        Of the tables to be drawn.
+    rows
+        Rows per subject of each table; at least one is counted.
+
+    Raises
+    ------
+    InfeasibleError
+        When the estimated size is above the free memory.
+    """
+    allowed = free_memory()
+    each = sum(max(1.0, (rows or {}).get(one.name, 1.0)) * len(one.columns) * BYTES_PER_CELL for one in schema.tables)
+    if allowed is None or n * each <= allowed:
+        return
+    raise InfeasibleError(
+        f"Expected a number of subjects that fits into {allowed / 2**20:,.0f} MiB.",
+        f"{n:,} need about {n * each / 2**20:,.0f} MiB; about {int(allowed / each):,} fit.",
+        "Ask for fewer with --n, or make several releases, each with its own seed.",
+    )
 
 
 def matching(dataset: Dataset, given: Mapping[str, Any], engine: Generator, *, seed: int) -> Dataset:
