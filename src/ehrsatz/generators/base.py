@@ -32,6 +32,7 @@ from ehrsatz.errors import (
     ModelError,
     NotFittedError,
     OutputError,
+    ScenarioError,
     UnsupportedError,
     nearest,
 )
@@ -56,6 +57,7 @@ class Generator(ABC):
     handles: ClassVar[frozenset[str]]
     conditions: ClassVar[bool] = False
     private: ClassVar[bool] = False
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}  # parameter -> smallest and largest value; None passes
     reference: ClassVar[str]
 
     schema_: Schema
@@ -80,11 +82,14 @@ class Generator(ABC):
 
         Raises
         ------
+        ScenarioError
+            When a parameter is out of its range.
         UnsupportedError
             When the method cannot handle tables of this structure.
         DataError
             When there is nothing to learn from.
         """
+        self.check_parameters()
         self._check_structure(dataset)
         self.schema_ = dataset.schema
         self.seed_ = int(seed)
@@ -134,9 +139,11 @@ class Generator(ABC):
         conditions = self._resolve(given, n, first)
         with _one_thread():
             core = self._sample(n, seed=int(seed), given=conditions, first=first)
-        tables = self.constraints_.restore(
-            core, seed=int(seed), first=first, fixed=conditions.columns if conditions else ()
-        )
+        fixed = conditions.columns if conditions else ()
+        try:
+            tables = self.constraints_.restore(core, seed=int(seed), first=first, fixed=(*fixed, *self._held()))
+        except InfeasibleError:  # rules among the held columns themselves: then these may be repaired too
+            tables = self.constraints_.restore(core, seed=int(seed), first=first, fixed=fixed)
         tables = self.identifiers_.attach(tables, seed=int(seed), first=first)
         ordered = {table.name: tables[table.name].select(table.names) for table in self.schema_.tables}
         step = Step(
@@ -247,6 +254,23 @@ class Generator(ABC):
             ) from None
         return self
 
+    def check_parameters(self) -> None:
+        """Check that every parameter is within its range.
+
+        Raises
+        ------
+        ScenarioError
+            When one is not.
+        """
+        for name, (least, most) in self.ranges.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ScenarioError(
+                    f"Expected '{name}' of the generator '{self.name}' between {least:g} and {most:g}.",
+                    f"It is {'below' if value < least else 'above'}.",
+                    "Correct or remove it.",
+                )
+
     def parameters(self) -> dict[str, Any]:
         """Return the constructor's parameters as they were given."""
         return {
@@ -265,6 +289,10 @@ class Generator(ABC):
 
     @abstractmethod
     def _restore(self, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None: ...
+
+    def _held(self) -> tuple[str, ...]:
+        """Return columns that the repair of constraints should leave alone where it can."""
+        return ()
 
     # ------------------------------------------------------------------ checks, once for all methods
     def _check_structure(self, dataset: Dataset) -> None:

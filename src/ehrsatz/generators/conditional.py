@@ -36,6 +36,7 @@ _SCORES = 3  # linear scores that trees see of one column
 _GRAIN = 64.0  # scores are rounded to 1/64 of their spread
 _SMOOTH = 0.5  # share of spikes below which a number may be drawn by residual
 _RESIDUAL_PARENTS = 6
+_STRONG = 0.5
 _BINS = 256
 
 
@@ -141,6 +142,7 @@ def learn_conditional(
     coordinates: Floats | None,
     *,
     entropy: float,
+    told: float,
     settings: Settings,
     subjects: NDArray[np.int64] | None,
     seed: int,
@@ -156,6 +158,7 @@ def learn_conditional(
     parents : earlier columns that trees may look at, the strongest first.
     coordinates : shape (n_atoms + 1, k), of the levels of a category of many levels.
     entropy : of the column, in nats.
+    told : most that one parent tells of the column, in nats.
     settings : of the trees.
     subjects : shape (R,), whose row it is, or None.
     seed, name : name the streams.
@@ -171,7 +174,7 @@ def learn_conditional(
     target = target - centre
     fitted = design.regress(column, target)
     score, predicted, edges, leaf = None, None, np.zeros(0), settings.leaf
-    try_features = settings.try_features
+    try_features = 1.0 if told > _STRONG * entropy else settings.try_features  # never miss the one that decides
     if fitted is not None:
         predicted, left, coefficients = fitted
         score = _score(predicted, coefficients, centre)

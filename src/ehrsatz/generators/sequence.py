@@ -172,6 +172,7 @@ def learn_sequence(
             parents(information, d, earlier, settings.parents),
             levels,
             entropy=entropies[d],
+            told=float(information[d, earlier].max()) if earlier else 0.0,
             settings=settings,
             subjects=subjects,
             seed=seed,

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ehrsatz.codecs.table import TableCode, decode_table, learn_column, place_table
+from ehrsatz.codecs.table import TableCode, decode_column, decode_table, draw_atoms, learn_column, place_table
 from ehrsatz.codecs.window import FREE, Window, decode_window, open_window, restrict
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import UnsupportedError
@@ -236,9 +236,40 @@ class Trees(Generator):
         if self.flat_ is None:
             return {self.table_.name: subjects.select(self.table_.names)}
         rows, owners = {}, {}
+        subjects = self._complete(subjects, seed, first)
         for table in self.flat_.events:
             rows[table.name], owners[table.name] = self._draw_rows(table, subjects, atoms, position, seed, first)
         return self.flat_.restore(subjects, rows, owners, first=first)
+
+    def _complete(self, subjects: pl.DataFrame, seed: int, first: int) -> pl.DataFrame:
+        """Give subjects who have rows the columns that no subject with rows lacks, from the columns' margins."""
+        assert self.flat_ is not None
+        code = self.subjects_.code
+        for table in self.flat_.events:
+            has_rows = subjects[f"{table.name}#rows"] > 0
+            for column in self.flat_.full[table.name]:
+                name = self.flat_.flat(table, column)
+                lacking = has_rows & subjects[name].is_null()
+                share = self.subjects_.design.margins[code.names.index(name)].share.copy()
+                share[-1] = 0.0
+                if not lacking.any() or not share.any():
+                    continue
+                u = uniforms(seed, self.name, "complete", name, n=subjects.height, width=2, first=first)
+                one = code.codes[code.names.index(name)]
+                cells = decode_column(one, draw_atoms(share, u[:, 0]), u[:, 1])
+                subjects = subjects.with_columns(pl.when(lacking).then(cells).otherwise(subjects[name]).alias(name))
+        return subjects
+
+    def _held(self) -> tuple[str, ...]:
+        """Columns that repair leaves alone: the same in all rows of a subject, unless a rule is on them alone."""
+        if self.flat_ is None:
+            return ()
+        held: list[str] = []
+        for table in self.flat_.events:
+            static = set(self.flat_.static[table.name])
+            tied = {name for one in table.constraints if set(one.columns) <= static for name in one.columns}
+            held += sorted(static - tied)
+        return tuple(held)
 
     def _draw_subjects(self, n: int, seed: int, first: int, window: Window | None) -> tuple[Atoms, Floats]:
         names = (self.name, "sample", self.table_.name)
@@ -326,7 +357,9 @@ class Trees(Generator):
             out["schema"] = Schema("flat", (self.table_,)).to_dict(reasons=False)
             return out, arrays
         out["schema"] = self.flat_.schema.to_dict(reasons=False)
-        out["flat"] = {"static": {k: list(v) for k, v in self.flat_.static.items()}, "room": dict(self.flat_.room)}
+        parts = {"static": self.flat_.static, "shared": self.flat_.shared, "full": self.flat_.full}
+        out["flat"] = {part: {k: list(v) for k, v in found.items()} for part, found in parts.items()}
+        out["flat"]["room"] = dict(self.flat_.room)
         for k, (name, sequence) in enumerate(self.rows_.items()):
             more, arrays_k = state_of_sequence(sequence, f"rows{k}")
             out["rows"][name] = more
@@ -339,8 +372,11 @@ class Trees(Generator):
         self.flat_ = None
         self.table_ = schema.parent
         if facts["flat"] is not None:
-            static = {name: tuple(columns) for name, columns in facts["flat"]["static"].items()}
-            self.flat_ = Flat(schema, static, facts["flat"]["room"])
+            static, shared, full = (
+                {name: tuple(columns) for name, columns in facts["flat"][part].items()}
+                for part in ("static", "shared", "full")
+            )
+            self.flat_ = Flat(schema, static, facts["flat"]["room"], shared, full)
             self.table_ = self.flat_.subject_table()
         names = [table.name for table in self.flat_.events] if self.flat_ else []
         self.rows_ = {
