@@ -13,17 +13,20 @@ import pytest
 
 import faulty
 from conftest import make_tidy
+from ehrsatz import registry
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import (
     InfeasibleError,
     ModelError,
     NotFittedError,
     OutputError,
+    ScenarioError,
     SchemaError,
     UnknownNameError,
     UnsupportedError,
 )
 from ehrsatz.generators.base import MODEL_FORMAT, Generator, load_any, read_head
+from ehrsatz.generators.build import generator
 from ehrsatz.generators.independent import Independent
 from ehrsatz.schema import Schema
 from ehrsatz.testing import check_generator
@@ -217,4 +220,21 @@ def test_a_model_of_another_form_is_refused(fitted: Generator, tmp_path: Path, k
         return  # another seed of the learning changes nothing that sampling reads
     with pytest.raises((ModelError, SchemaError, UnknownNameError)) as caught:
         load_any(tmp_path / "model")
-    assert key == "name" or "SECRET" not in str(caught.value)
+    assert key in {"name", "schema"} or "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("copula", {"max_bins": 0}),
+        ("independent", {"max_bins": -3}),
+        ("bayesnet", {"max_parents": -1}),
+        ("bayesnet", {"smoothing": -0.5}),
+        ("auto", {"budget": -1.0}),
+    ],
+)
+def test_parameters_out_of_range_are_refused_before_learning(name: str, parameters: dict, tidy: Dataset) -> None:
+    with pytest.raises(ScenarioError, match=f"of the generator '{name}' between"):
+        generator(name, **parameters)
+    with pytest.raises(ScenarioError, match="It is below"):
+        registry.find("generators", name)(**parameters).fit(tidy, seed=1)

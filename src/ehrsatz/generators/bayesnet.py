@@ -107,6 +107,7 @@ class BayesNet(Generator):
     name = "bayesnet"
     handles = frozenset({"static"})
     conditions: ClassVar[bool] = True
+    ranges: ClassVar = {"max_parents": (0, 20), "max_groups": (2, 1000), "smoothing": (0, 1e9)}
     reference = "Chow and Liu 1968; Friedman et al. 1999; hill climbing on BIC with back-off tables (see module)"
 
     names_: tuple[str, ...]

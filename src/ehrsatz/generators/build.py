@@ -31,7 +31,7 @@ def generator(name: str = "trees", **parameters: Any) -> Generator:
     UnknownNameError
         When there is no such generator.
     ScenarioError
-        When it has no such parameter, or the parameter is of another type.
+        When it has no such parameter, or the parameter is of another type or out of its range.
 
     Examples
     --------
@@ -57,6 +57,7 @@ def generator(name: str = "trees", **parameters: Any) -> Generator:
                 "Correct or remove it.",
             )
     engine: Generator = made(**parameters)
+    engine.check_parameters()
     return engine
 
 

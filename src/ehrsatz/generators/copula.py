@@ -58,6 +58,7 @@ class Copula(Generator):
     name = "copula"
     handles = frozenset({"static"})
     conditions: ClassVar[bool] = True
+    ranges: ClassVar = {"max_bins": (2, 100_000)}
     reference = "Gaussian copula with latent correlations by Mehler's identity (see module)"
 
     names_: tuple[str, ...]

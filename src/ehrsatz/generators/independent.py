@@ -33,6 +33,7 @@ class Independent(Generator):
     name = "independent"
     handles = frozenset({"static"})
     conditions: ClassVar[bool] = True
+    ranges: ClassVar = {"max_bins": (2, 100_000)}
     reference = "product of the margins"
 
     names_: tuple[str, ...]
