@@ -19,6 +19,7 @@ from ehrsatz.capsule.manifest import content
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import (
     DataError,
+    DataWarning,
     InfeasibleError,
     ModelError,
     OutputError,
@@ -319,6 +320,21 @@ def test_more_subjects_than_fit_are_refused_before_any_work(tmp_path: Path, monk
     with pytest.raises(InfeasibleError, match=r"100,000,000,000 need about"):
         pipeline.fabricate(scenario(tmp_path / "release", n=10**11))
     assert not (tmp_path / "rows").exists()
+
+
+def test_a_column_marked_direct_in_the_schema_file_takes_its_proposed_rules_along(tmp_path: Path) -> None:
+    real = pipeline.read(pipeline.bundled("heart_disease_uci"))
+    ruled = [one for one in real.schema.parent.constraints if one.kind != "unique"]
+    assert ruled
+    name = ruled[0].columns[0]
+    table = real.schema.parent
+    columns = [replace(one, disclosure="direct") if one.name == name else one for one in table.columns]
+    schema = real.schema.replace_table(replace(table, columns=tuple(columns)))
+    (tmp_path / "schema.yaml").write_text(schema.to_yaml(), encoding="utf-8")
+    with pytest.warns(DataWarning, match=name):
+        again = pipeline.read(pipeline.bundled("heart_disease_uci"), schema=tmp_path / "schema.yaml")
+    assert not [one for one in again.schema.parent.constraints if one.kind != "unique" and name in one.columns]
+    assert ehrsatz.generator("independent").fit(again, seed=1).sample(5, seed=1).table.height == 5
 
 
 @pytest.mark.parametrize("file", ["generator.json", "weights.npz"])

@@ -25,6 +25,7 @@ from ehrsatz.gate import Policy, Verdict, checked, judge
 from ehrsatz.generators.base import Generator, Progress, silent
 from ehrsatz.generators.build import check_given, described, generator, generator_of
 from ehrsatz.generators.draw import check_room, draw, matching
+from ehrsatz.privacy.identifiers import drop_proposed
 from ehrsatz.provenance import Origin
 from ehrsatz.rules.base import Finding
 from ehrsatz.rules.constraints import check, propose
@@ -178,7 +179,8 @@ def read(
     target
         Column that a prediction model would learn; it must be there and vary.
     schema
-        A schema, or the path of a schema.yaml; it wins over everything inferred.
+        A schema, or the path of a schema.yaml; it wins over everything inferred. Constraints that were proposed (they
+        have a `why`) on columns that are now identifiers or free text are left out, with a `DataWarning`.
     tables
         Tables of a database to read; all where none is named.
     sample_subjects
@@ -207,7 +209,7 @@ def read(
         origin=origin,
         **options,
     )
-    return dataset if known is not None else propose(dataset)
+    return drop_proposed(dataset) if known is not None else propose(dataset)
 
 
 def read_scenario(scenario: Scenario) -> Dataset:

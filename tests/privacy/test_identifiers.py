@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import DataError, InfeasibleError, SchemaError
-from ehrsatz.privacy.identifiers import IdentifierPlan
+from ehrsatz.errors import DataError, DataWarning, InfeasibleError, SchemaError
+from ehrsatz.privacy.identifiers import IdentifierPlan, drop_proposed
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import Column, Constraint, Link, Schema, Table
 
@@ -260,3 +260,23 @@ def test_a_constraint_on_a_withheld_column_is_refused_by_name() -> None:
         learn(Constraint("dependency", ("age", "name"), {"map": {"20": "x"}}))
     learn(Constraint("missing_together", ("note", "street")))
     learn(Constraint("unique", ("mrn",)))
+
+
+def test_a_proposed_constraint_on_a_column_withheld_later_is_dropped_with_a_warning() -> None:
+    data = flat_dataset()
+    table = data.schema.parent
+    proposed = Constraint("order", ("born", "age"), why="holds in all rows")
+    together = Constraint("missing_together", ("note", "street"), why="holds in all rows")
+    mine = Constraint("order", ("born", "age"))
+
+    def read(*constraints: Constraint) -> Dataset:
+        schema = Schema("s", (Table("patients", table.columns, constraints=constraints),))
+        return drop_proposed(Dataset(schema, data.tables, REAL))
+
+    with pytest.warns(DataWarning, match="patients: order \\(born, age\\)"):
+        left = read(proposed, together)
+    assert left.schema.parent.constraints == (together,)
+    IdentifierPlan.learn(left)
+    assert read(mine).schema.parent.constraints == (mine,)
+    with pytest.raises(SchemaError, match="order"):
+        IdentifierPlan.learn(read(mine))

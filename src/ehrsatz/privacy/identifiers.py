@@ -9,6 +9,7 @@ shape; it then says nothing about the person of that id.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,11 +19,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ehrsatz.dataset import Dataset, addresses, bound, subject_key
-from ehrsatz.errors import DataError, InfeasibleError, SchemaError
+from ehrsatz.errors import DataError, DataWarning, InfeasibleError, SchemaError
 from ehrsatz.privacy.base import permute
 from ehrsatz.privacy.fabricate import WIDTH, Look
 from ehrsatz.privacy.shapes import Shape, spell_unique
-from ehrsatz.schema import MIN_SUBJECTS, Column, Schema, Table, dtype_of
+from ehrsatz.schema import MIN_SUBJECTS, Column, Constraint, Schema, Table, dtype_of
 from ehrsatz.seeds import addressed
 
 Place = tuple[str, str]  # table and column
@@ -245,15 +246,42 @@ def _is_withheld(column: Column) -> bool:
     return column.disclosure == "direct" or column.kind in {"text", "id"}
 
 
+def drop_proposed(dataset: Dataset) -> Dataset:
+    """Leave out the proposed constraints on columns that a person has since marked as withheld, with a warning.
+
+    Proposed are those with a `why`; `IdentifierPlan.learn` refuses the others, which somebody wrote by hand.
+    """
+    schema, dropped = dataset.schema, []
+    for table in dataset.schema.tables:
+        gone = [one for one in table.constraints if one.why and _tied(dataset.schema, table, one)]
+        dropped += [f"{table.name}: {one.kind} ({', '.join(one.columns)})" for one in gone]
+        kept = tuple(one for one in table.constraints if not any(one is other for other in gone))
+        schema = schema.replace_table(replace(table, constraints=kept))
+    if not dropped:
+        return dataset
+    warnings.warn(
+        "Expected constraints on columns that a generator draws. Proposed ones on identifiers, keys or free text are "
+        f"left out: {'; '.join(dropped)}. Remove them from the schema file to be told no more.",
+        DataWarning,
+        stacklevel=3,
+    )
+    return replace(dataset, schema=schema)
+
+
+def _tied(schema: Schema, table: Table, one: Constraint) -> list[str]:
+    """Columns by which a constraint names what is fabricated apart, so that it would not be kept."""
+    apart = {column.name for column in table.columns if _is_withheld(column)} | set(_structural(schema, table))
+    kept = one.kind == "unique" or (one.kind == "missing_together" and set(one.columns) <= apart)
+    return [] if kept else sorted(apart & set(one.columns))
+
+
 def _refuse_unkept(schema: Schema) -> None:
-    problems = []
-    for table in schema.tables:
-        apart = {column.name for column in table.columns if _is_withheld(column)} | set(_structural(schema, table))
-        for one in table.constraints:
-            tied = apart & set(one.columns)
-            only = set(one.columns) <= apart
-            if tied and not (one.kind == "unique" or (one.kind == "missing_together" and only)):
-                problems.append(f"{table.name}: {one.kind} ({', '.join(one.columns)}) with {', '.join(sorted(tied))}")
+    problems = [
+        f"{table.name}: {one.kind} ({', '.join(one.columns)}) with {', '.join(tied)}"
+        for table in schema.tables
+        for one in table.constraints
+        if (tied := _tied(schema, table, one))
+    ]
     if problems:
         raise SchemaError(
             "Expected constraints on columns that a generator draws.",
