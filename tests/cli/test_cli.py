@@ -268,6 +268,7 @@ BAD: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "output not writable": (nothing, (*FROM, "--out", "/proc/out")),
     "impossible level": (nothing, ("--given", f"sex={MARK}")),
     "impossible band": (nothing, ("--given", "age=900..")),
+    "band the wrong way round": (nothing, ("--given", "age=50..40")),
     "given an unknown column": (nothing, ("--given", "sexx=Female")),
     "given an identifier": (nothing, ("--given", "id=7")),
     "more rows than fit": (nothing, ("--n", "100000000000")),

@@ -69,7 +69,7 @@ def tidy_with_gaps() -> Dataset:
         ({"sex": {"any": [None, "F"]}}, InfeasibleError, "min and max, any, or share"),
         ({"sex": {"any": []}}, InfeasibleError, "min and max, any, or share"),
         ({"age": {"min": {}}}, InfeasibleError, "min and max, any, or share"),
-        ({"age": {"min": 70, "max": 60}}, InfeasibleError, "leaves no value"),
+        ({"age": {"min": 70, "max": 60}}, InfeasibleError, "lower bound is above the upper"),
         ({"age": "old"}, InfeasibleError, "of kind integer"),
         ({"admitted": "yesterday"}, InfeasibleError, "of kind date"),
         ({"patient_id": "P0001"}, UnsupportedError, "is an identifier"),
@@ -231,6 +231,11 @@ def test_a_model_of_another_form_is_refused(fitted: Generator, tmp_path: Path, k
         ("bayesnet", {"max_parents": -1}),
         ("bayesnet", {"smoothing": -0.5}),
         ("auto", {"budget": -1.0}),
+        ("trees", {"caution": 0.0}),
+        ("trees", {"leaf": -1}),
+        ("trees", {"n_trees": 0}),
+        ("trees", {"share": 0.0}),
+        ("trees", {"max_rows": 0}),
     ],
 )
 def test_parameters_out_of_range_are_refused_before_learning(name: str, parameters: dict, tidy: Dataset) -> None:

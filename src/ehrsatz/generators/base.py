@@ -422,8 +422,13 @@ class Generator(ABC):
                     for value in (*values, *((high,) if high is not None else ()))
                     if least is not None and value < least
                 ]
-                empty = low is not None and high is not None and low > high
-                if seen or empty:
+                if low is not None and high is not None and low > high:
+                    raise InfeasibleError(
+                        f"Expected given for '{name}' with a lower bound that is not above the upper one.",
+                        "The lower bound is above the upper one.",
+                        "Swap the two bounds.",
+                    )
+                if seen:
                     raise InfeasibleError(
                         f"Expected given for '{name}' inside the schema's bounds.",
                         "The condition leaves no value.",

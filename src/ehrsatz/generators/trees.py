@@ -79,6 +79,16 @@ class Trees(Generator):
     flat_: Flat | None
     subjects_: Sequence
     rows_: dict[str, Sequence]
+    ranges: ClassVar = {
+        "caution": (0.01, 1e6),
+        "leaf": (1, 1e9),
+        "n_trees": (1, 10_000),
+        "share": (0.01, 1),
+        "parents": (0, 1e6),
+        "pull": (0, 1e9),
+        "max_rows": (10, 1e12),
+        "workers": (1, 1e6),
+    }
 
     def __init__(
         self,
