@@ -129,6 +129,10 @@ def test_bounds_hide_the_extremes_and_keep_zero() -> None:
     assert (column.minimum, column.maximum) == (0.0, 1.0)
     column, _ = guess("d", [f"2020-01-{1 + i % 28:02d}" for i in range(120)])
     assert (column.minimum, column.maximum) == ("2019-01-01", "2020-12-31")
+    column, _ = guess("d", [f"{1912 + i % 100}-02-{1 + i % 28:02d}" for i in range(300)])
+    assert (column.minimum, column.maximum) == ("1910-01-01", "2019-12-31")
+    column, _ = guess("d", [f"{1990 + i % 31}-01-01" for i in range(300)])
+    assert (column.minimum, column.maximum) == ("1985-01-01", "2024-12-31")
 
 
 def test_levels_are_listed_only_where_five_subjects_hold_each() -> None:

@@ -43,7 +43,8 @@ def describe(column: Column, cells: pl.Series, subjects: pl.Series | None) -> Co
 
 
 def outward(column: Column, cells: pl.Series) -> tuple[Any, Any]:
-    """Return bounds outside the extremes: round numbers a tenth of the range apart, or ends of years.
+    """Return bounds outside the extremes: round numbers a tenth of the range apart, or ends of years;
+    of every fifth or tenth year, where dates span more than 10 or 50 years.
 
     0 stays a bound of columns that never fall below it, and 0 and 1 of shares.
     """
@@ -51,12 +52,14 @@ def outward(column: Column, cells: pl.Series) -> tuple[Any, Any]:
     if present.is_empty():
         return None, None
     if column.kind in {"date", "datetime"}:
-        first, last = present.min().year, present.max().year  # type: ignore[union-attr]
-        low, high = date(max(1, first), 1, 1), date(last, 12, 31)
-        if present.cast(pl.Date).min() == low:
-            low = date(max(1, first - 1), 1, 1)
-        if present.cast(pl.Date).max() == high:
-            high = date(last + 1, 12, 31)
+        days = present.cast(pl.Date)
+        first, last = days.min(), days.max()
+        assert isinstance(first, date) and isinstance(last, date)
+        years = _years(last.year - first.year)
+        at, end = first.year // years * years, (last.year // years + 1) * years  # the years `at` to `end` - 1
+        at -= years * (first == date(at, 1, 1))
+        end += years * (last == date(end - 1, 12, 31))
+        low, high = date(max(1, at), 1, 1), date(min(9999, end - 1), 12, 31)
         return (low.isoformat(), high.isoformat()) if column.kind == "date" else (f"{low}T00:00:00", f"{high}T23:59:59")
     least, most = float(present.min()), float(present.max())  # type: ignore[arg-type]
     if column.kind == "number" and least >= 0 and most <= 1:
@@ -81,6 +84,11 @@ def outward(column: Column, cells: pl.Series) -> tuple[Any, Any]:
     if column.kind == "integer":
         return int(low_value), int(high_value)
     return low_value, high_value
+
+
+def _years(span: int) -> int:
+    """How many years the bounds of dates are rounded to: the oldest person's year of birth is no bound."""
+    return 1 if span <= 10 else 5 if span <= 50 else 10
 
 
 def levels(cells: pl.Series, subjects: pl.Series | None) -> tuple[tuple[str, ...] | None, str]:
