@@ -230,7 +230,7 @@ def test_a_model_of_another_form_is_refused(fitted: Generator, tmp_path: Path, k
         ("independent", {"max_bins": -3}),
         ("bayesnet", {"max_parents": -1}),
         ("bayesnet", {"smoothing": -0.5}),
-        ("auto", {"budget": -1.0}),
+        ("auto", {"budget": 0.0}),
         ("trees", {"caution": 0.0}),
         ("trees", {"leaf": -1}),
         ("trees", {"n_trees": 0}),

@@ -73,7 +73,7 @@ class Auto(Generator):
     name = "auto"
     handles = frozenset({"static", "events", "links"})
     conditions: ClassVar[bool] = True
-    ranges: ClassVar = {"budget": (0, 1e9), "most_near": (0, 1), "most_membership": (0, 1)}
+    ranges: ClassVar = {"budget": (0.01, 1e9), "most_near": (0, 1), "most_membership": (0, 1)}
     reference = "held-out comparison of the other methods (see module)"
 
     chosen_: Candidate
