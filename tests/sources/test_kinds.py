@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ehrsatz.errors import SourceError
 from ehrsatz.schema import Column
 from ehrsatz.sources import codes, dates, spelling, words
 from ehrsatz.sources.frame import FrameSource
@@ -247,6 +248,51 @@ def test_frames_of_other_libraries() -> None:
     }
     arrow = FrameSource().read({"t": pa.table({"a": [1.5, 2.5, None], "b": [True, False, True]})})
     assert arrow.table["a"].to_list() == [1.5, 2.5, None] and arrow.schema.tables[0]["b"].kind == "boolean"
+
+
+def test_arrow_columns_with_equal_cells_are_not_taken_for_equal_names() -> None:
+    import pyarrow as pa
+
+    frame = pa.table({"a": ["x", "secretword"] * 30, "b": ["x", "secretword"] * 30})
+    assert FrameSource().read(frame).table.columns == ["a", "b"]
+    twice = pa.Table.from_arrays([frame["a"], frame["b"]], names=["a", "a"])
+    with pytest.raises(SourceError, match="Named more than once: a") as caught:
+        FrameSource().read(twice)
+    assert "secretword" not in str(caught.value)
+
+
+def test_pandas_columns_of_every_make() -> None:
+    pandas = pytest.importorskip("pandas")
+    n = 30
+    native = pandas.DataFrame(
+        {
+            "nullable": pandas.array([1, None, 3] * n, dtype="Int64"),
+            "grouped": pandas.Categorical(["u", "v", None] * n),
+            "flag": pandas.array([True, None, False] * n, dtype="boolean"),
+            "object_flag": pandas.Series([True, None, False] * n, dtype="object"),
+            "days": pandas.Series([date(2020, 1, 1), None, date(2021, 3, 4)] * n, dtype="object"),
+            "zoned": pandas.to_datetime(["2020-01-01 10:00+02:00", None, "2020-01-03 11:30+02:00"] * n),
+            "mixed": [1, "x", 2.5] * n,
+            "huge": [2**70, 1, 2] * n,
+            7: ["a", "b", "c"] * n,
+        }
+    )
+    data = FrameSource().read(native)
+    assert {c.name: c.kind for c in data.schema.tables[0].columns} == {
+        "nullable": "category",
+        "grouped": "category",
+        "flag": "boolean",
+        "object_flag": "boolean",
+        "days": "date",
+        "zoned": "datetime",
+        "mixed": "category",
+        "huge": data.schema.tables[0]["huge"].kind,
+        "7": "category",
+    }
+    assert data.table["nullable"].to_list()[:3] == ["1", None, "3"]
+    assert data.table["zoned"].to_list()[:2] == [datetime(2020, 1, 1, 8), None]
+    with pytest.raises(SourceError, match="of type list"):
+        FrameSource().read({"t": [1, 2]})
 
 
 def test_check_digits() -> None:

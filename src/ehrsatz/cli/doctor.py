@@ -21,7 +21,7 @@ _CORE = (
     "rich",
     "PyYAML",
     "jinja2",
-    "narwhals",
+    "threadpoolctl",
 )
 _EXTRAS = {  # module -> (extra, what it adds)
     "sqlalchemy": ("sql", "read from databases by SQLAlchemy URL"),

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from ehrsatz.dataset import Dataset
-from ehrsatz.evaluation.learners import one_thread
 from ehrsatz.evaluation.space import Comparison
+from ehrsatz.threads import one_thread
 
 Family = Literal["fidelity", "utility", "privacy"]
 Goal = Literal["minimise", "maximise", "target"]

@@ -7,8 +7,6 @@ thread, so that sums are added in one order on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,15 +18,6 @@ from ehrsatz.evaluation.space import MISSING_RANK, Feature, Sample, View
 MAX_LEVELS = 100  # for boosting, which takes at most 255
 MAX_ONE_HOT = 30
 MIN_ROWS = 10  # a level with fewer real rows is pooled
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep linear algebra and boosting on one thread."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    with threadpool_limits(limits=1):
-        yield
 
 
 def pooled(view: View, feature: Feature, codes: NDArray[np.int32], most: int) -> NDArray[np.int32]:

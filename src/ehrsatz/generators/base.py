@@ -14,7 +14,6 @@ import json
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -41,6 +40,7 @@ from ehrsatz.privacy.identifiers import IdentifierPlan
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.rules.constraints import ConstraintPlan
 from ehrsatz.schema import MIN_SUBJECTS, Schema
+from ehrsatz.threads import one_thread
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 MODEL_FORMAT = 1
@@ -99,7 +99,7 @@ class Generator(ABC):
         self.constraints_ = ConstraintPlan.learn(core)
         core = self.constraints_.reduce(core)
         self.levels_ = _public_levels(core)
-        with _one_thread():
+        with one_thread():
             self._fit(core, seed=self.seed_, progress=progress or silent)
         return self
 
@@ -137,7 +137,7 @@ class Generator(ABC):
                 "Expected n and first of 0 or more.", "A negative number was given.", "Ask for 0 or more."
             )
         conditions = self._resolve(given, n, first)
-        with _one_thread():
+        with one_thread():
             core = self._sample(n, seed=int(seed), given=conditions, first=first)
         fixed = conditions.columns if conditions else ()
         try:
@@ -502,13 +502,6 @@ def load_any(folder: str | Path) -> Generator:
     from ehrsatz import registry
 
     return registry.find("generators", read_head(folder)["name"]).load(folder)
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Hold linear algebra to one thread: more of them change last bits, and cost more than they save."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(limits=1)
 
 
 def silent(what: str, done: int, total: int) -> None:

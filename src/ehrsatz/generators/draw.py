@@ -16,6 +16,7 @@ from ehrsatz.generators.build import WITHOUT_EFFECT
 from ehrsatz.schema import Schema
 from ehrsatz.seeds import stream
 from ehrsatz.sources.limits import BYTES_PER_CELL, free_memory
+from ehrsatz.threads import one_thread
 
 SHARD = 20_000  # subjects per call of sample; the rows do not depend on it
 
@@ -62,9 +63,10 @@ def draw(
     parts: list[Dataset] = []
     pool = ThreadPoolExecutor(max_workers=min(workers, len(firsts)))
     try:
-        for part in pool.map(shard, firsts) if workers > 1 else map(shard, firsts):
-            parts.append(part)
-            show("sample", min(n, len(parts) * SHARD), n)
+        with one_thread():  # set once for all shards: each alone would give back the others' threads when it ends
+            for part in pool.map(shard, firsts) if workers > 1 else map(shard, firsts):
+                parts.append(part)
+                show("sample", min(n, len(parts) * SHARD), n)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the shards that are left
     tables = {name: pl.concat([part.tables[name] for part in parts]) for name in parts[0].tables}

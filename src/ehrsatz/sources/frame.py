@@ -1,13 +1,13 @@
-"""Frames in Python: Polars, pandas, Arrow and whatever else narwhals takes; a mapping of frames is several tables."""
+"""Frames in Python: Polars, pandas, and whatever gives Arrow streams; a mapping of frames is several tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import narwhals as nw
 import polars as pl
+import pyarrow as pa
 
 from ehrsatz.errors import SourceError
 from ehrsatz.sources.base import Raw, Source
@@ -40,41 +40,54 @@ class FrameSource(Source):
 def polars_of(native: Any, table: str) -> pl.DataFrame:
     """Turn a frame of any library into a Polars frame; columns of mixed Python objects become text.
 
+    Taken are Polars frames, pandas frames and whatever gives itself as an Arrow stream (pyarrow, DuckDB, Ibis, cuDF).
+
     Raises
     ------
     SourceError
         When it is no frame, or two columns have one name.
+
+    References
+    ----------
+    Apache Arrow, The Arrow PyCapsule Interface: the method ``__arrow_c_stream__``.
     """
     if isinstance(native, pl.LazyFrame):
         native = native.collect()
     if isinstance(native, pl.DataFrame):
         return native
-    columns = [str(name) for name in getattr(native, "columns", ())]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if hasattr(native, "iloc") and hasattr(native, "columns"):  # pandas, and what is built like it
+        if any(name is not None for name in getattr(native.index, "names", ())):
+            native = native.reset_index()
+        names = _own_names(native.columns, table)
+        return pl.DataFrame([_column(name, native.iloc[:, place]) for place, name in enumerate(names)])
+    if hasattr(native, "__arrow_c_stream__"):
+        stream = pa.RecordBatchReader.from_stream(native)
+        _own_names(stream.schema.names, table)
+        frame = pl.from_arrow(stream.read_all())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+    raise SourceError(
+        "Expected a frame of Polars, pandas, Arrow or another library that gives Arrow streams.",
+        f"The table '{table}' is of type {type(native).__name__}.",
+        "Pass a frame, a mapping of frames, or a path.",
+    )
+
+
+def _own_names(names: Iterable[Any], table: str) -> list[str]:
+    own = [str(name) for name in names]
+    twice = sorted({name for name in own if own.count(name) > 1})
     if twice:
         raise SourceError(
             f"Expected every column of the frame '{table}' to have its own name.",
             f"Named more than once: {', '.join(twice[:10])}.",
             "Rename the columns.",
         )
-    index = getattr(native, "index", None)
-    if index is not None and any(name is not None for name in getattr(index, "names", ())):
-        native = native.reset_index()
+    return own
+
+
+def _column(name: str, cells: Any) -> pl.Series:
+    """One pandas column; one of Python objects that Arrow cannot hold goes cell by cell."""
     try:
-        wrapped = nw.from_native(native)
-    except TypeError:
-        raise SourceError(
-            "Expected a frame of Polars, pandas, Arrow or another library that narwhals knows.",
-            f"The table '{table}' is of type {type(native).__name__}.",
-            "Pass a frame, a mapping of frames, or a path.",
-        ) from None
-    if isinstance(wrapped, nw.LazyFrame):
-        wrapped = wrapped.collect("polars")
-    series = []
-    for name in wrapped.columns:
-        column = wrapped.get_column(name)
-        if column.dtype in (nw.Object, nw.Unknown):
-            series.append(column_of(str(name), column.to_list()))
-        else:
-            series.append(column.to_polars().rename(str(name)))
-    return pl.DataFrame(series)
+        return pl.Series(name, cells)
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+        return column_of(name, cells.tolist())
