@@ -63,7 +63,8 @@ def _time(cell: pl.Expr, column: Column) -> pl.Expr:
     """Dates and times as text: per cell the first format that loses nothing of it."""
     cell = cell.cast(pl.Datetime("us"))
     ways = []
-    for format_ in (column.format or ISO_DAY).split("|"):
+    plain = [ISO_DAY] if column.kind == "date" else []  # a time of day is never left out where nobody left it out
+    for format_ in column.format.split("|") if column.format else plain:
         fits = cell.dt.truncate(_step(format_)) == cell
         if "%y" in format_:
             fits = fits & cell.dt.year().is_between(*CENTURY)
