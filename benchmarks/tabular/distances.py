@@ -183,7 +183,8 @@ def _pick(rng: np.random.Generator, n: int, most: int) -> NDArray[np.int64]:
 
 def _copies(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
     def key(frame: pd.DataFrame) -> NDArray[np.uint64]:
-        plain = frame.apply(lambda cells: cells.astype(float).round(6) if pd.api.types.is_numeric_dtype(cells) else cells)
+        is_number = pd.api.types.is_numeric_dtype
+        plain = frame.apply(lambda cells: cells.astype(float).round(6) if is_number(cells) else cells)
         return pd.util.hash_pandas_object(plain.astype(str), index=False).to_numpy()
 
     return float(np.isin(key(synthetic), key(real)).mean())
