@@ -25,7 +25,9 @@ FLOORS = (
     {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects"},
     {"generators", "evaluation"},
     {"gate"},
+    {"report", "review", "dossiers", "cost"},  # what people read of scores and verdicts
     {"capsule"},
+    {"monitor"},
     {"pipeline", "testing"},
     {"steps", "estimate"},  # the verbs of the surfaces, made of the pipeline's own
     {"cli", "web", "pytest_plugin"},

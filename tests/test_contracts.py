@@ -14,8 +14,8 @@ from ehrsatz import registry
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError
 from ehrsatz.evaluation.base import Score
-from ehrsatz.evaluation.copies import ExactCopies
-from ehrsatz.evaluation.fidelity import Margins
+from ehrsatz.evaluation.fidelity.margins import Margins
+from ehrsatz.evaluation.privacy.copies import ExactCopies
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.exporters.csv import CsvExporter
 from ehrsatz.rules.base import Finding, Rule

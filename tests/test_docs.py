@@ -1,4 +1,4 @@
-"""The pages: their examples run, and everything that has a name is documented in docs/reference.md.
+"""The pages: their examples run, and everything that has a name is documented in the reference pages.
 
 A ```python block runs; the blocks of one page run in order, in one folder and one name space. A ```console block runs
 its lines that begin with "$ "; the line before the fence may hold `<!-- exit: 1 -->` for another exit code than 0. The
@@ -23,7 +23,10 @@ from ehrsatz.schema import Column, Constraint, ConstraintKind, Disclosure, Kind,
 from pages import SET_UP, Block, blocks, run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+REFERENCE = "\n".join(  # the pages that document what has a name
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("reference", "metrics", "gate", "release", "review")
+)
 
 
 def running(page: Path) -> list[Block]:

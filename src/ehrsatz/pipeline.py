@@ -19,7 +19,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.evaluate import evaluate as measure
-from ehrsatz.evaluation.report import report
+from ehrsatz.evaluation.task import Task
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.gate import Policy, Verdict, checked, judge
 from ehrsatz.generators.base import Generator, Progress, silent
@@ -27,6 +27,7 @@ from ehrsatz.generators.build import check_given, described, generator, generato
 from ehrsatz.generators.draw import check_room, draw, matching
 from ehrsatz.privacy.identifiers import drop_proposed
 from ehrsatz.provenance import Origin
+from ehrsatz.report.page import report
 from ehrsatz.rules.base import Finding
 from ehrsatz.rules.constraints import check, propose
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
@@ -86,7 +87,7 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     real = read_scenario(plan)
     check_given(plan.given, real.schema, engine)
     train, holdout = real.split(plan.train_fraction, seed=plan.seed)
-    n = plan.n or train.n_subjects
+    n = (plan.n or train.n_subjects) * plan.copies
     check_room(n, real.schema, {name: frame.height / real.n_subjects for name, frame in real.tables.items()})
     show("read", 1, 1)
     engine.fit(train, seed=plan.seed, progress=under(show, "fit"))
@@ -139,15 +140,16 @@ def prepare(plan: Scenario) -> tuple[Policy, list[Exporter], Generator]:
 def evaluate_plan(plan: Scenario, train: Dataset, holdout: Dataset, synthetic: Dataset, show: Progress) -> Measured:
     """Measure what a scenario asks for; with evaluation switched off, check the constraints alone."""
     if not plan.evaluation.enabled:
-        nothing = measure(train, holdout, synthetic, target=target_of(plan), seed=plan.seed, metrics=())
+        nothing = measure(train, holdout, synthetic, task=task_of(plan), seed=plan.seed, metrics=())
         return Measured(nothing, tuple(check(synthetic)))
     return evaluate(
         train,
         holdout,
         synthetic,
-        target=target_of(plan),
+        task=task_of(plan),
         metrics=plan.evaluation.metrics,
         seed=plan.seed,
+        workers=plan.workers,
         progress=under(show, "evaluate"),
     )
 
@@ -233,6 +235,21 @@ def target_of(scenario: Scenario) -> str | None:
     return part.target or (None if part.path or part.url else "num")
 
 
+def task_of(scenario: Scenario) -> Task:
+    """Return what a scenario wants the data to be good for."""
+    part = scenario.evaluation
+    return Task(
+        target_of(scenario),
+        part.groups,
+        part.duration,
+        part.event,
+        part.formulas,
+        part.quasi,
+        part.secrets,
+        scenario.copies,
+    )
+
+
 def bundled(name: str) -> Path:
     """Return the path of a table that ships with the package."""
     return Path(__file__).parent / "bundled" / f"{name}.csv"
@@ -263,8 +280,10 @@ def evaluate(
     synthetic: Dataset,
     *,
     target: str | None = None,
+    task: Task | None = None,
     metrics: Sequence[str] = (),
     seed: int = 0,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Measured:
     """Measure synthetic data against the real halves, and check the constraints of their schema.
@@ -278,16 +297,28 @@ def evaluate(
     synthetic
         What came out.
     target
-        Column that a prediction model would learn; without one, utility does not apply.
+        Column that a prediction model would learn; without one, prediction is not measured.
+    task
+        Everything that the data are for; its own target wins over `target`.
     metrics
         Names of metrics; all where none is named.
     seed
         Decides folds and subsamples.
+    workers
+        Threads; the scores do not depend on it.
     progress
         Called as progress(what, done, total).
     """
     scores = measure(
-        train, holdout, synthetic, target=target, seed=seed, metrics=tuple(metrics) or None, progress=progress
+        train,
+        holdout,
+        synthetic,
+        target=target,
+        task=task,
+        seed=seed,
+        metrics=tuple(metrics) or None,
+        workers=workers,
+        progress=progress,
     )
     return Measured(scores, tuple(check(synthetic)))
 

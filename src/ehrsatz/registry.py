@@ -21,22 +21,28 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "auto": "ehrsatz.generators.auto:Auto",
     },
     "metrics": {
-        "margins": "ehrsatz.evaluation.fidelity:Margins",
-        "worst_margin": "ehrsatz.evaluation.fidelity:WorstMargin",
-        "missingness": "ehrsatz.evaluation.missingness:Missingness",
-        "missing_pairs": "ehrsatz.evaluation.missingness:MissingPairs",
-        "association": "ehrsatz.evaluation.association:Association",
-        "pairs": "ehrsatz.evaluation.association:Pairs",
-        "detection": "ehrsatz.evaluation.detection:Detection",
-        "coverage": "ehrsatz.evaluation.coverage:Coverage",
-        "density": "ehrsatz.evaluation.coverage:Density",
-        "tstr": "ehrsatz.evaluation.utility:Tstr",
-        "tstr_gap": "ehrsatz.evaluation.utility:TstrGap",
-        "exact_copies": "ehrsatz.evaluation.copies:ExactCopies",
-        "near_copies": "ehrsatz.evaluation.copies:NearCopies",
-        "dcr_share": "ehrsatz.evaluation.copies:DcrShare",
-        "membership": "ehrsatz.evaluation.membership:Membership",
-        "membership_tpr": "ehrsatz.evaluation.membership:MembershipTpr",
+        # fidelity: single columns and pairs
+        "margins": "ehrsatz.evaluation.fidelity.margins:Margins",
+        "worst_margin": "ehrsatz.evaluation.fidelity.margins:WorstMargin",
+        "missingness": "ehrsatz.evaluation.fidelity.missingness:Missingness",
+        "missing_pairs": "ehrsatz.evaluation.fidelity.missingness:MissingPairs",
+        "association": "ehrsatz.evaluation.fidelity.association:Association",
+        "pairs": "ehrsatz.evaluation.fidelity.association:Pairs",
+        # fidelity: whole rows and sequences
+        "detection": "ehrsatz.evaluation.fidelity.detection:Detection",
+        "coverage": "ehrsatz.evaluation.fidelity.coverage:Coverage",
+        "density": "ehrsatz.evaluation.fidelity.coverage:Density",
+        # utility: prediction
+        "tstr": "ehrsatz.evaluation.utility.tstr:Tstr",
+        "tstr_gap": "ehrsatz.evaluation.utility.tstr:TstrGap",
+        # utility: estimates and survival
+        # fairness
+        # privacy
+        "exact_copies": "ehrsatz.evaluation.privacy.copies:ExactCopies",
+        "near_copies": "ehrsatz.evaluation.privacy.copies:NearCopies",
+        "dcr_share": "ehrsatz.evaluation.privacy.copies:DcrShare",
+        "membership": "ehrsatz.evaluation.privacy.membership:Membership",
+        "membership_tpr": "ehrsatz.evaluation.privacy.membership:MembershipTpr",
     },
     "rules": {},
     "exporters": {

@@ -14,6 +14,7 @@ from ehrsatz.capsule.write import check_target, staged
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError, ScenarioError
 from ehrsatz.evaluation.base import Score
+from ehrsatz.evaluation.task import Task
 from ehrsatz.exporters.base import aside
 from ehrsatz.gate import Policy, Verdict, checked, judge
 from ehrsatz.generators.base import Generator, Progress, load_any, silent
@@ -90,9 +91,10 @@ def evaluate_files(
     *,
     schema_file: str | Path | None = None,
     subject: str | None = None,
-    target: str | None = None,
+    task: Task | None = None,
     metrics: Sequence[str] = (),
     seed: int = 0,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Measured:
     """Read three files and evaluate them; without a schema file, that of the training rows holds for all three.
@@ -105,17 +107,17 @@ def evaluate_files(
         Path of a schema.yaml.
     subject
         Column that says whose row it is.
-    target, metrics, seed, progress
+    task, metrics, seed, workers, progress
         As in `evaluate`.
     """
-    first = read(train, subject=subject, target=target, schema=schema_file, seed=seed)
+    first = read(train, subject=subject, target=task.target if task else None, schema=schema_file, seed=seed)
     schema = first.schema
     if schema_file is None:  # bounds and levels seen in one file are no law for the others
         schema = _loosened(schema)
         first = Dataset(schema, first.tables, first.provenance)
     unseen = read(holdout, schema=schema, seed=seed)
     made = read(synthetic, schema=schema, seed=seed, origin="generated")
-    return evaluate(first, unseen, made, target=target, metrics=metrics, seed=seed, progress=progress)
+    return evaluate(first, unseen, made, task=task, metrics=metrics, seed=seed, workers=workers, progress=progress)
 
 
 def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
@@ -145,7 +147,10 @@ def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
 def _score(told: dict[str, Any]) -> Score:
     """Read back one score; ValueError where it is none."""
     ends = told.get("interval")
-    numbers = [*(one for one in (told.get("value"), told.get("reference")) if one is not None), *(ends or ())]
+    numbers = [
+        *(one for one in (told.get("value"), told.get("reference"), told.get("baseline")) if one is not None),
+        *(ends or ()),
+    ]
     excess = told.get("details", {}).get("excess_interval")
     if not (
         isinstance(told["metric"], str)

@@ -1,13 +1,19 @@
 """One thread for linear algebra and boosting, whatever the machine has.
 
 More threads add sums in another order, which changes last bits, and cost more than they save on tables of this size.
-The limit holds for the whole process while it is set: whoever starts threads of its own sets it around them.
+The limit holds for the whole process while anybody holds it: the first to enter sets it, the last to leave gives the
+libraries back what they had, so that threads of our own may enter side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+_guard = Lock()
+_held: list[Any] = []  # the limiter of the first, and one entry for each further holder
 
 
 @contextmanager
@@ -15,5 +21,13 @@ def one_thread() -> Iterator[None]:
     """Hold the libraries' own pools to one thread, and give them back what they had."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with threadpool_limits(limits=1):
+    with _guard:
+        _held.append(None if _held else threadpool_limits(limits=1))
+    try:
         yield
+    finally:
+        with _guard:
+            if len(_held) == 1:
+                _held.pop().restore_original_limits()
+            else:
+                _held.remove(None)

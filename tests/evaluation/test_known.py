@@ -9,13 +9,13 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from ehrsatz.evaluation.association import Association, Pairs
-from ehrsatz.evaluation.copies import DcrShare, ExactCopies
-from ehrsatz.evaluation.coverage import Coverage, Density
 from ehrsatz.evaluation.distance import nearest
-from ehrsatz.evaluation.fidelity import Margins, WorstMargin
+from ehrsatz.evaluation.fidelity.association import Association, Pairs
+from ehrsatz.evaluation.fidelity.coverage import Coverage, Density
+from ehrsatz.evaluation.fidelity.margins import Margins, WorstMargin
+from ehrsatz.evaluation.fidelity.missingness import Missingness, MissingPairs
 from ehrsatz.evaluation.intervals import Ranked, auc, deal, jackknife_interval, weights, wilson
-from ehrsatz.evaluation.missingness import Missingness, MissingPairs
+from ehrsatz.evaluation.privacy.copies import DcrShare, ExactCopies
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.seeds import stream
 from evaluation.tables import population, table

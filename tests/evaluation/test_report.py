@@ -10,9 +10,9 @@ import pytest
 
 from ehrsatz.evaluation.evaluate import Evaluation, evaluate
 from ehrsatz.evaluation.pictures import picture
-from ehrsatz.evaluation.report import report
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.provenance import Provenance, Step
+from ehrsatz.report.page import report
 from evaluation.tables import population, table, with_rows
 
 TRAIN, HOLDOUT, FRESH = population(120, 1), population(120, 2), population(120, 3)

@@ -28,7 +28,16 @@ def fabricate(
     param: options.Param = None,
     n: Annotated[int | None, typer.Option(min=1, help="Subjects to fabricate; as many as were learned from.")] = None,
     seed: options.Seed = None,
+    copies: Annotated[
+        int | None, typer.Option(min=1, help="Synthetic copies of n subjects each, for combining rules.")
+    ] = None,
     given: options.Given = None,
+    group: options.Groups = None,
+    duration: options.Duration = None,
+    event: options.Event = None,
+    formula: options.Formulas = None,
+    quasi: options.Quasi = None,
+    secret: options.Secrets = None,
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Thresholds of the gate; built in by default.")
     ] = None,
@@ -36,7 +45,7 @@ def fabricate(
     keep_denied: Annotated[
         bool, typer.Option("--keep-denied", help="Keep the rows even where they are denied.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; the result does not depend on it.")] = None,
+    workers: options.Workers = None,
     time_budget: Annotated[float | None, typer.Option(metavar="SECONDS", help="For the generator 'auto'.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate time and memory; write nothing.")] = False,
     as_json: options.AsJson = False,
@@ -72,6 +81,13 @@ def fabricate(
             "generator.name": generator,
             "generator.parameters": options.parameters(param) or None,
             "n": n,
+            "copies": copies,
+            "evaluation.groups": group or None,
+            "evaluation.duration": duration,
+            "evaluation.event": event,
+            "evaluation.formulas": formula or None,
+            "evaluation.quasi": quasi or None,
+            "evaluation.secrets": secret or None,
             "seed": seed,
             "given": options.conditions(given) or None,
             "policy": policy and str(policy),

@@ -19,10 +19,18 @@ def evaluate(
     schema: options.SchemaFile = None,
     subject: options.Subject = None,
     target: options.Target = None,
+    group: options.Groups = None,
+    duration: options.Duration = None,
+    event: options.Event = None,
+    formula: options.Formulas = None,
+    quasi: options.Quasi = None,
+    secret: options.Secrets = None,
+    copies: Annotated[int, typer.Option(min=1, help="Synthetic copies that lie one after the other.")] = 1,
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Metric; all by default; repeat for more.")
     ] = None,
     seed: options.Seed = None,
+    workers: options.Workers = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the scores as JSON, for `ehrsatz gate`.")
     ] = None,
@@ -34,8 +42,10 @@ def evaluate(
     Examples:
       ehrsatz evaluate --train a.csv --holdout b.csv --synthetic s.csv --schema schema.yaml --target readmitted
       ehrsatz evaluate --train a.csv --holdout b.csv --synthetic s.csv --out scores.json
+      ehrsatz evaluate --train a.csv --holdout b.csv --synthetic s.csv --formula 'died ~ age + C(sex)' --group sex
     """
     from ehrsatz import steps
+    from ehrsatz.evaluation.task import Task
 
     if out is not None:
         steps.check_new_file(out)
@@ -46,9 +56,19 @@ def evaluate(
             synthetic,
             schema_file=schema,
             subject=subject,
-            target=target,
+            task=Task(
+                target,
+                tuple(group or ()),
+                duration,
+                event,
+                tuple(formula or ()),
+                tuple(quasi or ()),
+                tuple(secret or ()),
+                copies,
+            ),
             metrics=tuple(metric or ()),
             seed=seed or 0,
+            workers=workers or 1,
             progress=show,
         )
     data = evaluation.to_dict()

@@ -51,6 +51,23 @@ Formats = Annotated[
     str | None,
     typer.Option("--format", metavar="LIST", autocompletion=_formats, help="csv, parquet, or both: csv,parquet"),
 ]
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", metavar="COLUMN", help="Column of subgroups; repeat for more.")
+]
+Duration = Annotated[str | None, typer.Option(metavar="COLUMN", help="Follow-up time, for survival analyses.")]
+Event = Annotated[str | None, typer.Option(metavar="COLUMN", help="Whether follow-up ended in the event.")]
+Formulas = Annotated[
+    list[str] | None,
+    typer.Option("--formula", metavar="FORMULA", help="Regression to repeat: 'died ~ age + C(sex)'; repeat for more."),
+]
+Quasi = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN", help="Column that an attacker may know; repeat for more.")
+]
+Secrets = Annotated[
+    list[str] | None,
+    typer.Option("--secret", metavar="COLUMN", help="Column that an attacker wants to learn; repeat for more."),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Threads; the result does not depend on it.")]
 Seed = Annotated[int | None, typer.Option(help="Decides every draw; 0 by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 

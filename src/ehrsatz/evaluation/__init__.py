@@ -1,1 +1,1 @@
-"""Fidelity, utility and privacy of synthetic data, measured against real data that the generator never saw."""
+"""Fidelity, utility, privacy and fairness of synthetic data, against real data that the generator never saw."""

@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.space import Comparison
+from ehrsatz.evaluation.task import Task
 from ehrsatz.threads import one_thread
 
-Family = Literal["fidelity", "utility", "privacy"]
+Family = Literal["fidelity", "utility", "privacy", "fairness", "review"]
 Goal = Literal["minimise", "maximise", "target"]
 Status = Literal["measured", "not_applicable", "failed"]
 
@@ -46,6 +49,9 @@ class Score:
         One plain sentence for a privacy officer or a clinician: the value in words, or the reason why there is none.
     details
         Plain JSON types for charts; no value that fewer than five real subjects share.
+    baseline
+        What comes out without any knowledge or skill: guessing, the commonest level, columns drawn independently. None
+        where the measure has no such point.
     """
 
     metric: str
@@ -57,9 +63,10 @@ class Score:
     status: Status = "measured"
     meaning: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    baseline: float | None = None
 
     def __post_init__(self) -> None:
-        numbers = [self.value, self.reference, *(self.interval or ())]
+        numbers = [self.value, self.reference, self.baseline, *(self.interval or ())]
         assert all(one is None or math.isfinite(one) for one in numbers), f"{self.metric}: a score must be finite"
         assert (self.value is not None) == (self.status == "measured"), f"{self.metric}: value and status disagree"
 
@@ -71,6 +78,7 @@ class Score:
                 "value": self.value,
                 "interval": None if self.interval is None else list(self.interval),
                 "reference": self.reference,
+                "baseline": self.baseline,
                 "n": self.n,
                 "params": self.params,
                 "status": self.status,
@@ -92,22 +100,33 @@ class Metric(ABC):
     """Compare a synthetic dataset with the real halves it came from (train) and did not see (holdout).
 
     A subclass gives the class attributes and `_compute`. `low` and `high` are the ends of the scale, `ideal` the value
-    of a faithful and harmless copy, `needs` names what must be there: "target", "rows" (at least ten rows in each
-    dataset).
+    of a faithful and harmless copy, `needs` names what must be there: "target", "survival", "formulas", "rows" (at
+    least ten rows in each dataset). `theme` is the heading it stands under in a report, `what` one sentence on how it
+    is measured, `blind` one on what it cannot see. `tells` names what it claims to tell from a further real sample,
+    which the contract checks: "copies" of training rows, "unrelated" columns; by its family where None.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     family: ClassVar[Family]
+    theme: ClassVar[str] = ""
     goal: ClassVar[Goal]
     low: ClassVar[float]
     high: ClassVar[float]
     ideal: ClassVar[float]
     needs: ClassVar[frozenset[str]] = frozenset()
+    what: ClassVar[str] = ""
+    blind: ClassVar[str] = ""
+    tells: ClassVar[frozenset[str] | None] = None
     reference: ClassVar[str] = ""
 
-    def __init__(self, *, target: str | None = None) -> None:
-        self.target = target
+    def __init__(self, *, target: str | None = None, task: Task | None = None) -> None:
+        self.task = Task(target=target) if task is None else task
+
+    @property
+    def target(self) -> str | None:
+        """The column that models predict."""
+        return self.task.target
 
     def compute(self, train: Dataset, holdout: Dataset, synthetic: Dataset, *, seed: int) -> Score:
         """Measure; what cannot be measured comes back as a Score that says why.
@@ -146,6 +165,9 @@ class Metric(ABC):
                 return self._compute(comparison, seed=int(seed))
         except Unmeasured as stop:
             return Score(self.name, None, status=stop.status, meaning=stop.reason)
+        except (np.linalg.LinAlgError, ArithmeticError) as error:
+            reason = f"Failed: the calculation broke down ({type(error).__name__})."
+            return Score(self.name, None, status="failed", meaning=reason)
 
     @abstractmethod
     def _compute(self, comparison: Comparison, *, seed: int) -> Score: ...
@@ -153,6 +175,10 @@ class Metric(ABC):
     def _check(self, comparison: Comparison) -> None:
         if "target" in self.needs and self.target is None:
             raise Unmeasured("Not measured: no target column was named.")
+        if "survival" in self.needs and self.task.duration is None:
+            raise Unmeasured("Not measured: no follow-up time and event were named.")
+        if "formulas" in self.needs and not self.task.formulas:
+            raise Unmeasured("Not measured: no formula was named.")
         sizes = {name: min(view.samples[name].n for view in comparison.views) for name in comparison.datasets}
         least = 10 if "rows" in self.needs else 1
         short = [f"{name} has {n}" for name, n in sizes.items() if n < least]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ehrsatz import registry
 from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.base import Metric, Score
 from ehrsatz.evaluation.space import Comparison
+from ehrsatz.evaluation.task import Task
+from ehrsatz.threads import one_thread
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 FORMAT = 1
@@ -47,11 +50,13 @@ def evaluate(
     synthetic: Dataset,
     *,
     target: str | None = None,
+    task: Task | None = None,
     seed: int,
     metrics: Iterable[str | Metric] | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure fidelity, utility and privacy of a synthetic dataset.
+    """Measure fidelity, utility, privacy and fairness of a synthetic dataset.
 
     Cost is linear in rows; measures that compare rows with rows work on at most 20,000 of them, and say so in their
     parameters.
@@ -65,11 +70,15 @@ def evaluate(
     synthetic
         What came out.
     target
-        Column, or "table.column", that models are to predict; None leaves utility unmeasured.
+        Column, or "table.column", that models are to predict; None leaves prediction unmeasured.
+    task
+        Everything that the data are for; its own target wins over `target`.
     seed
         Decides subsamples, folds and resampling: the same seed gives the same scores, whatever the order of the rows.
     metrics
         Names or instances; None for all that are registered.
+    workers
+        Threads; the scores do not depend on it.
     progress
         Called as progress(metric, done, total).
 
@@ -82,33 +91,37 @@ def evaluate(
     DataError
         When the datasets do not hold the same tables, or train and holdout share subjects.
     SchemaError
-        When the target is no compared column.
+        When the target, or another column of the task, is no compared column.
     UnknownNameError
         When a metric is not registered.
     """
+    plan = task or Task(target=target)
+    if plan.target is None and target is not None:
+        plan = replace(plan, target=target)
     chosen: list[Metric] = []
     for one in registry.names("metrics") if metrics is None else metrics:
-        chosen.append(registry.find("metrics", one)(target=target) if isinstance(one, str) else one)
+        chosen.append(registry.find("metrics", one)(task=plan) if isinstance(one, str) else one)
     comparison = Comparison.of(train, holdout, synthetic, seed=seed)
-    if target is not None:
-        comparison.locate(target)
-    scores = []
-    for done, metric in enumerate(chosen):
-        if progress is not None:
-            progress(metric.name, done, len(chosen))
-        scores.append(metric.compute_on(comparison, seed=seed))
-    if progress is not None:
-        progress("evaluate", len(chosen), len(chosen))
+    for name in (plan.target, *plan.groups, plan.duration, plan.event, *plan.quasi, *plan.secrets):
+        if name is not None:
+            comparison.locate(name)
+    comparison.copies(plan.copies)
+    scores = _measure(chosen, comparison, seed, workers, progress)
     named = {"train": train, "holdout": holdout, "synthetic": synthetic}
     details = {
         "seed": int(seed),
-        "target": target,
+        "target": plan.target,
+        "task": plan.to_dict(),
         "rows": {name: {t: frame.height for t, frame in one.tables.items()} for name, one in named.items()},
         "subjects": {name: one.n_subjects for name, one in named.items()},
         "metrics": {
             one.name: {
                 "title": one.title,
                 "family": one.family,
+                "theme": one.theme,
+                "what": one.what,
+                "blind": one.blind,
+                "source": one.reference,
                 "goal": one.goal,
                 "low": one.low,
                 "high": one.high,
@@ -118,3 +131,30 @@ def evaluate(
         },
     }
     return Evaluation(tuple(scores), details)
+
+
+def _measure(
+    chosen: list[Metric], comparison: Comparison, seed: int, workers: int, progress: Progress | None
+) -> list[Score]:
+    """Compute every metric, side by side where there are several workers; scores keep the order of the metrics."""
+    show = progress or (lambda what, done, total: None)
+    total = len(chosen)
+    with one_thread():
+        if workers == 1:
+            scores = []
+            for done, metric in enumerate(chosen):
+                show(metric.name, done, total)
+                scores.append(metric.compute_on(comparison, seed=seed))
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                jobs = [pool.submit(metric.compute_on, comparison, seed=seed) for metric in chosen]
+                try:
+                    scores = []
+                    for done, (metric, job) in enumerate(zip(chosen, jobs)):
+                        show(metric.name, done, total)
+                        scores.append(job.result())
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+    show("evaluate", total, total)
+    return scores

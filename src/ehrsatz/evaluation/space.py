@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Feature:
     """One compared column: a number (date and datetime as days since 1970) or a category.
 
     `slot` is its place in the matrix of its sort; `levels` are the real levels, most frequent first; `own` is false
-    for the parent's columns in a child's view, which are compared once, in the parent's own view.
+    for the parent's columns in a child's view, which are compared once, in the parent's own view. `disclosure` is the
+    column's class in the schema.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Feature:
     kind: str
     levels: tuple[str, ...] = ()
     own: bool = True
+    disclosure: str = "none"
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Comparison:
     datasets: dict[str, Dataset]
     views: tuple[View, ...]
     memo: dict[Any, Any] = field(default_factory=dict)
+    locks: dict[Any, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, train: Dataset, holdout: Dataset, synthetic: Dataset, *, seed: int = 0) -> Comparison:
@@ -164,10 +168,38 @@ class Comparison:
         )
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """Return what `make` gives, computed once for this comparison under this key."""
-        if key not in self.memo:
-            self.memo[key] = make()
-        return self.memo[key]
+        """Return what `make` gives, computed once for this comparison under this key, whatever threads ask for it."""
+        with self.locks.setdefault(key, Lock()):
+            if key not in self.memo:
+                self.memo[key] = make()
+            return self.memo[key]
+
+    def copies(self, n: int) -> list[Dataset]:
+        """Return the n synthetic copies that lie one after the other in the synthetic dataset.
+
+        Raises
+        ------
+        DataError
+            When its subjects are no multiple of n.
+        """
+        whole = self.datasets["synthetic"]
+        if n == 1:
+            return [whole]
+        if whole.n_subjects % n:
+            raise DataError(
+                f"Expected {n} synthetic copies of the same number of subjects, one after the other.",
+                f"The synthetic dataset has {whole.n_subjects:,} subjects, no multiple of {n}.",
+                "Draw them in one go, or name the right number of copies.",
+            )
+        size = whole.n_subjects // n
+        key = subject_key(self.schema, self.schema.parent)
+        if key is None:
+            name = self.schema.parent.name
+            return [
+                Dataset(whole.schema, {name: whole.table.slice(i * size, size)}, whole.provenance) for i in range(n)
+            ]
+        subjects = whole.table[key].unique(maintain_order=True)
+        return [whole.take_subjects(subjects.slice(i * size, size)) for i in range(n)]
 
 
 def _check(schema: Schema, datasets: dict[str, Dataset]) -> None:
@@ -282,7 +314,15 @@ def _encode(name: str, columns: dict[str, Column], frames: dict[str, pl.DataFram
             pool = np.concatenate([values["train"], values["holdout"]])
             pool = np.sort(pool[~np.isnan(pool)])
             features.append(
-                Feature(label, owner[label], True, len(raw["train"]), column.kind, own=owner[label] == name)
+                Feature(
+                    label,
+                    owner[label],
+                    True,
+                    len(raw["train"]),
+                    column.kind,
+                    own=owner[label] == name,
+                    disclosure=column.disclosure,
+                )
             )
             for key, cells in values.items():
                 raw[key].append(cells)
@@ -296,7 +336,16 @@ def _encode(name: str, columns: dict[str, Column], frames: dict[str, pl.DataFram
         levels = tally["level"]
         place = pl.DataFrame({"level": levels, "code": np.arange(1, len(levels) + 1, dtype=np.int32)})
         features.append(
-            Feature(label, owner[label], False, len(codes["train"]), column.kind, tuple(levels), owner[label] == name)
+            Feature(
+                label,
+                owner[label],
+                False,
+                len(codes["train"]),
+                column.kind,
+                tuple(levels),
+                owner[label] == name,
+                column.disclosure,
+            )
         )
         for key, series in texts.items():
             found = series.alias("level").to_frame().join(place, on="level", how="left", maintain_order="left")

@@ -13,6 +13,7 @@ import polars as pl
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError, SourceError, UnsupportedError
 from ehrsatz.evaluation.base import Metric, Score
+from ehrsatz.evaluation.task import Task
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.provenance import Provenance
 from ehrsatz.rules.base import Rule
@@ -26,13 +27,13 @@ def check_metric(metric: type[Metric] | Metric, dataset: Dataset, *, target: str
     """Check the contract of a metric on thirds of one real dataset: train, holdout, and a further real sample.
 
     A measured value is finite and on the metric's scale, an unmeasured one has no number and a reason. The same seed
-    gives the same score, and no input or global state changes. A further real sample scores no worse than columns
-    drawn independently (fidelity and utility) and better than copies of the training rows (privacy).
+    gives the same score, and no input or global state changes. By what the metric claims to tell (`Metric.tells`), a
+    further real sample scores no worse than columns drawn independently, and better than copies of the training rows.
 
     Parameters
     ----------
     metric
-        A class, made with `target`, or an instance.
+        A class, made with a task of this `target`, or an instance.
     dataset
         A table of at least 90 subjects in which columns depend on each other.
     target
@@ -45,7 +46,7 @@ def check_metric(metric: type[Metric] | Metric, dataset: Dataset, *, target: str
     AssertionError
         With what failed.
     """
-    made = metric(target=target) if isinstance(metric, type) else metric
+    made = metric(task=Task(target=target)) if isinstance(metric, type) else metric
     for name in ("name", "title", "family", "goal", "low", "high", "ideal"):
         demand(hasattr(made, name), f"the metric has no '{name}'")
     demand(made.low <= made.ideal <= made.high, "the ideal value is off the metric's scale")
@@ -63,12 +64,13 @@ def check_metric(metric: type[Metric] | Metric, dataset: Dataset, *, target: str
     _check_score(made, tiny)
     if fair.value is None:
         return
-    if made.family == "privacy":
+    tells = made.tells if made.tells is not None else {"copies" if made.family == "privacy" else "unrelated"}
+    if "copies" in tells:
         leak = made.compute(train, holdout, Dataset(train.schema, train.tables, further.provenance), seed=seed)
         _check_score(made, leak)
         demand(leak.value is not None, "copies of the training rows are not measured")
         demand(_badness(made, leak) > _badness(made, fair), "copies of the training rows score no worse than real ones")
-    else:
+    if "unrelated" in tells:
         unrelated = made.compute(train, holdout, _unrelated(further, seed), seed=seed)
         _check_score(made, unrelated)
         worse = unrelated.value is None or _badness(made, unrelated) >= _badness(made, fair) - _half_width(fair)
@@ -82,7 +84,7 @@ def _check_score(metric: Metric, score: Score) -> None:
     if score.value is None:
         demand(score.interval is None, "a score that was not measured has an interval")
         return
-    for name, number in (("value", score.value), ("reference", score.reference)):
+    for name, number in (("value", score.value), ("reference", score.reference), ("baseline", score.baseline)):
         on_scale = number is None or metric.low - 1e-9 <= number <= metric.high + 1e-9
         demand(on_scale, f"the {name} is off the metric's scale from {metric.low} to {metric.high}")
     if score.interval is not None:

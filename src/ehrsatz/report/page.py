@@ -12,10 +12,10 @@ from importlib import resources
 from typing import Any
 
 from ehrsatz import __version__
-from ehrsatz.evaluation import charts
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.provenance import Provenance
+from ehrsatz.report import charts
 from ehrsatz.schema import Schema
 
 MAX_CHARTS = 120
@@ -76,7 +76,7 @@ def report(
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(number=_number, figure=_figure)
-    text = resources.files("ehrsatz.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
+    text = resources.files("ehrsatz.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     about = evaluation.details["metrics"]
     return environment.from_string(text).render(
         title=title,

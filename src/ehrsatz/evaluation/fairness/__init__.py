@@ -1,0 +1,1 @@
+"""Does the copy treat subgroups alike: representation, fidelity, models trained on it."""

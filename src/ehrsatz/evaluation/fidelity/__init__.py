@@ -1,0 +1,1 @@
+"""Does the copy look like the real data: columns, pairs, whole rows, sequences."""

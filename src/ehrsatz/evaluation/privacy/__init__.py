@@ -1,0 +1,1 @@
+"""Is the copy safe for the people in the data: copies, attacks, anonymity."""

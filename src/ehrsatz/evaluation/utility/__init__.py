@@ -1,0 +1,1 @@
+"""Can one work with the copy: prediction, estimates, survival."""

@@ -1,0 +1,1 @@
+"""What people read of scores and verdicts: the page, its charts, summaries for pipelines."""
