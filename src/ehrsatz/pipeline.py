@@ -15,6 +15,7 @@ from typing import Any
 from ehrsatz import registry
 from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, write
+from ehrsatz.cost.meter import Cost, Meter
 from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
@@ -51,6 +52,7 @@ class Release:
     n_subjects: int
     n_rows: int
     data_kept: bool
+    cost: Cost
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types: decision, folder, reasons, checks and scores."""
@@ -60,6 +62,7 @@ class Release:
             "n_subjects": self.n_subjects,
             "n_rows": self.n_rows,
             "data_kept": self.data_kept,
+            "cost": self.cost.to_dict(),
             "verdict": self.verdict.to_dict(),
             "scores": self.evaluation.to_dict(),
         }
@@ -83,26 +86,25 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     plan = scenario or Scenario.example()
     show = progress or silent
     policy, _, engine = prepare(plan)
+    meter = Meter()
     show("read", 0, 1)
-    real = read_scenario(plan)
-    check_given(plan.given, real.schema, engine)
-    train, holdout = real.split(plan.train_fraction, seed=plan.seed)
-    n = (plan.n or train.n_subjects) * plan.copies
-    check_room(n, real.schema, {name: frame.height / real.n_subjects for name, frame in real.tables.items()})
+    with meter.step("read"):
+        real = read_scenario(plan)
+        check_given(plan.given, real.schema, engine)
+        train, holdout = real.split(plan.train_fraction, seed=plan.seed)
+        n = (plan.n or train.n_subjects) * plan.copies
+        check_room(n, real.schema, {name: frame.height / real.n_subjects for name, frame in real.tables.items()})
     show("read", 1, 1)
-    engine.fit(train, seed=plan.seed, progress=under(show, "fit"))
-    synthetic = draw(
-        engine,
-        n,
-        seed=plan.seed,
-        given=plan.given,
-        workers=plan.workers,
-        progress=show,
-    )
-    seen, unseen = (matching(part, plan.given, engine, seed=plan.seed) for part in (train, holdout))
-    evaluation = evaluate_plan(plan, seen, unseen, synthetic, show)
+    with meter.step("fit"):
+        engine.fit(train, seed=plan.seed, progress=under(show, "fit"))
+    with meter.step("sample"):
+        synthetic = draw(engine, n, seed=plan.seed, given=plan.given, workers=plan.workers, progress=show)
+    with meter.step("evaluate"):
+        seen, unseen = (matching(part, plan.given, engine, seed=plan.seed) for part in (train, holdout))
+        evaluation = evaluate_plan(plan, seen, unseen, synthetic, show)
     show("judge", 0, 1)
-    verdict = judge(evaluation, policy)
+    with meter.step("judge"):
+        verdict = judge(evaluation, policy)
     show("judge", 1, 1)
     show("write", 0, 1)
     contents = Contents(
@@ -119,10 +121,13 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
         scenario=plan.public(),
         generator=described(engine),
     )
-    folder = write(plan.output.folder, contents, formats=plan.output.formats, keep_denied=plan.output.keep_denied)
+    with meter.step("write"):
+        folder = write(plan.output.folder, contents, formats=plan.output.formats, keep_denied=plan.output.keep_denied)
     show("write", 1, 1)
     kept = verdict.decision != "deny" or plan.output.keep_denied
-    return Release(verdict.decision, folder, verdict, evaluation, synthetic.n_subjects, synthetic.n_rows, kept)
+    return Release(
+        verdict.decision, folder, verdict, evaluation, synthetic.n_subjects, synthetic.n_rows, kept, meter.total()
+    )
 
 
 def prepare(plan: Scenario) -> tuple[Policy, list[Exporter], Generator]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,9 @@ def fabricate(
     ] = False,
     workers: options.Workers = None,
     time_budget: Annotated[float | None, typer.Option(metavar="SECONDS", help="For the generator 'auto'.")] = None,
+    cost: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what the run took, for `ehrsatz cost`.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate time and memory; write nothing.")] = False,
     as_json: options.AsJson = False,
 ) -> int:
@@ -67,6 +71,7 @@ def fabricate(
     """
     from ehrsatz import pipeline
     from ehrsatz.scenario import Scenario
+    from ehrsatz.steps import check_new_file, write_text
 
     nothing_named = not (scenario or from_ or generator or param)
     plan = Scenario.example() if nothing_named else Scenario.from_file(scenario) if scenario else Scenario()
@@ -98,10 +103,14 @@ def fabricate(
             "time_budget": time_budget,
         }
     )
+    if cost is not None:
+        check_new_file(cost)
     if dry_run:
         return _estimate(plan, as_json)
     with progress(quiet=as_json) as show:
         release = pipeline.fabricate(plan, progress=show)
+    if cost is not None:
+        write_text(cost, json.dumps(release.cost.to_dict(), indent=2) + "\n")
     if as_json:
         show_json(release.to_dict())
     else:
@@ -144,3 +153,4 @@ def _tell(release: Release) -> None:
     for reason in release.verdict.reasons:
         typer.echo(f"  - {reason}")
     typer.echo(f"Read {release.folder / 'report.html'} first. Check the folder with: ehrsatz verify {release.folder}")
+    say(release.cost.told())
