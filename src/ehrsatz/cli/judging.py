@@ -1,4 +1,4 @@
-"""`ehrsatz evaluate`, `gate` and `verify`: measure, decide, check a release."""
+"""`ehrsatz evaluate` and `gate`: measure, decide."""
 
 from __future__ import annotations
 
@@ -114,30 +114,3 @@ def gate(
         show_table(("", "check", "threshold", "reason"), rows)
         say({"pass": "PASSED.", "hold": "HELD: a person must decide.", "deny": "DENIED."}[verdict.decision])
     return 0 if verdict.passed else 1
-
-
-def verify(
-    folder: Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")],
-    as_json: options.AsJson = False,
-) -> None:
-    """Check every byte of a release against its manifest: exit code 0 as written, 2 changed or incomplete.
-
-    \b
-    Examples:
-      ehrsatz verify release/
-    """
-    from ehrsatz.capsule.verify import verify as problems_of
-    from ehrsatz.errors import CapsuleError
-
-    problems = problems_of(folder)
-    if as_json:
-        show_json({"folder": str(folder), "problems": problems})
-    if problems:
-        raise CapsuleError(
-            "Expected a release as it was written.",
-            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.",
-            "Fetch the release again from whoever made it.",
-            problems=problems,
-        )
-    if not as_json:
-        say("The release is as it was written.")

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from ehrsatz import __version__
-from ehrsatz.cli import cost, doctor, fabricate, inspect, judging, model
+from ehrsatz.cli import capsule, cost, doctor, fabricate, inspect, judging, model
 from ehrsatz.cli.screen import say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
@@ -38,7 +38,7 @@ for command, line in (
     (model.sample, "Draw rows from a saved model."),
     (judging.evaluate, "Measure synthetic rows against real ones."),
     (judging.gate, "Hold scores against a policy."),
-    (judging.verify, "Check that a release is as it was written."),
+    (capsule.verify, "Check that a release is as it was written."),
     (cost.cost, "Hold what a run took against the way over real data."),
     (doctor.doctor, "Show what is installed and how to get the rest."),
 ):
