@@ -23,6 +23,7 @@ from ehrsatz.evaluation.evaluate import evaluate as measure
 from ehrsatz.evaluation.task import Task
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.gate import Policy, Verdict, checked, judge
+from ehrsatz.gate import policy_of as find_policy
 from ehrsatz.generators.base import Generator, Progress, silent
 from ehrsatz.generators.build import check_given, described, generator, generator_of
 from ehrsatz.generators.draw import check_room, draw, matching
@@ -336,11 +337,9 @@ def policy_of(scenario: Scenario) -> Policy:
     ScenarioError
         When it cannot be read, or asks for a metric that nobody could measure.
     """
-    if scenario.policy is None:
-        return Policy.default()
-    if isinstance(scenario.policy, str):
-        return checked(Policy.from_file(scenario.policy))
-    return checked(Policy.from_dict(scenario.policy))
+    if isinstance(scenario.policy, dict):
+        return checked(Policy.from_dict(scenario.policy))
+    return find_policy(scenario.policy)
 
 
 # ---------------------------------------------------------------------- write

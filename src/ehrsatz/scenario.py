@@ -118,7 +118,8 @@ class Scenario(_Part):
     given
         Conditions on the fabricated rows: column -> value, {min, max}, {any: [...]} or {share: {value: p}}.
     policy
-        Path of a policy file, or the policy itself; the built-in one where None.
+        Name of a policy that ships with ehrsatz, path of a policy file, or the policy itself; the default one where
+        None.
     workers
         Threads that sample and measure; the result does not depend on it.
     time_budget
@@ -138,7 +139,7 @@ class Scenario(_Part):
     copies: int = Field(default=1, ge=1, le=100, description="Synthetic copies of n subjects each.")
     given: dict[str, Any] = Field(default_factory=dict, description="Conditions on the fabricated rows.")
     evaluation: EvaluationPart = Field(default_factory=EvaluationPart)
-    policy: str | dict[str, Any] | None = Field(default=None, description="Policy file or inline policy.")
+    policy: str | dict[str, Any] | None = Field(default=None, description="Name of a policy, policy file or inline policy.")
     output: OutputPart = Field(default_factory=OutputPart)
     workers: int = Field(default=1, ge=1, description="Threads that sample and measure; never changes the result.")
     time_budget: float | None = Field(default=None, gt=0, description="Seconds for the generator 'auto' to choose.")
@@ -189,7 +190,7 @@ class Scenario(_Part):
         """Read a scenario file.
 
         Paths of source, schema and policy are taken relative to the file's folder, the output folder relative to the
-        current one.
+        current one. A policy without folder or suffix is the name of one that ships with ehrsatz.
 
         Raises
         ------
@@ -203,7 +204,7 @@ class Scenario(_Part):
             {
                 "source.path": source.path and str(base / source.path),
                 "source.schema": source.schema_file and str(base / source.schema_file),
-                "policy": str(base / data.policy) if isinstance(data.policy, str) else None,
+                "policy": str(base / data.policy) if isinstance(data.policy, str) and _is_path(data.policy) else None,
             }
         )
 
@@ -252,6 +253,11 @@ class Scenario(_Part):
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of a scenario file."""
         return cls.model_json_schema(by_alias=True)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is a path and no name: it has a folder or a suffix."""
+    return len(Path(text).parts) > 1 or Path(text).suffix != ""
 
 
 _SEE = "See docs/reference.md, or: ehrsatz fabricate --help"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from ehrsatz.capsule.write import check_target, staged
@@ -16,7 +15,7 @@ from ehrsatz.errors import OutputError, ScenarioError
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.task import Task
 from ehrsatz.exporters.base import aside
-from ehrsatz.gate import Policy, Verdict, checked, judge
+from ehrsatz.gate import Verdict, judge, policy_of
 from ehrsatz.generators.base import Generator, Progress, load_any, silent
 from ehrsatz.generators.build import generator_of
 from ehrsatz.generators.draw import draw
@@ -120,19 +119,41 @@ def evaluate_files(
     return evaluate(first, unseen, made, task=task, metrics=metrics, seed=seed, workers=workers, progress=progress)
 
 
-def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
-    """Hold the scores of a file, as `Measured.to_dict` gives them, against a policy file.
+@dataclass(frozen=True)
+class Told:
+    """An evaluation read back from a file.
+
+    Parameters
+    ----------
+    scores, findings
+        What was measured and checked.
+    details
+        What the evaluation says of itself: subjects, rows, seed, metrics.
+    """
+
+    scores: tuple[Score, ...]
+    findings: tuple[Finding, ...]
+    details: Mapping[str, Any]
+
+
+def read_scores(path: str | Path) -> Told:
+    """Read a file of scores, as `Measured.to_dict` gives them.
 
     Raises
     ------
     ScenarioError
-        When a file cannot be read, or holds something else.
+        When it cannot be read, or holds something else.
     """
-    rules = Policy.default() if policy is None else checked(Policy.from_file(policy))
     try:
         data = json.loads(read_text(path, "a file of scores"))
-        scores = tuple(_score(one) for one in data["scores"])
-        findings = tuple(_finding(one) for one in data.get("findings", ()))
+        details = data.get("details", {})
+        if not isinstance(details, dict):
+            raise ValueError("no details")
+        return Told(
+            tuple(_score(one) for one in data["scores"]),
+            tuple(_finding(one) for one in data.get("findings", ())),
+            details,
+        )
     except ScenarioError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -141,7 +162,18 @@ def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
             "The file holds something else.",
             "Name scores.json of a release, or evaluate again.",
         ) from None
-    return judge(SimpleNamespace(scores=scores, findings=findings), rules)
+
+
+def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
+    """Hold the scores of a file, as `Measured.to_dict` gives them, against a policy: a shipped one's name, or a file.
+
+    Raises
+    ------
+    ScenarioError
+        When a file cannot be read, or holds something else.
+    """
+    rules = policy_of(policy)
+    return judge(read_scores(path), rules)
 
 
 def _score(told: dict[str, Any]) -> Score:

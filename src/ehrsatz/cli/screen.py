@@ -54,9 +54,7 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: str
 
 def word_of(check: Check) -> str:
     """Return in a word or two how a check of the gate went."""
-    if check.passed is None:
-        return "does not apply"
-    return "missed" if not check.passed else "passed, by chance" if check.by_chance else "passed"
+    return "passed, by chance" if check.by_chance and check.passed else check.state
 
 
 @contextmanager

@@ -1,20 +1,30 @@
 """The gate: scores and findings against a policy's thresholds -> Verdict."""
 
 from ehrsatz.gate.judge import FindingLike, ScoreLike, judge
-from ehrsatz.gate.policy import DEFAULT, RULES, Policy, Threshold, checked
-from ehrsatz.gate.verdict import Check, Decision, Severity, Verdict
+from ehrsatz.gate.policy import REVIEW, RULES, Approval, Audience, Key, Policy, Power, Threshold
+from ehrsatz.gate.shelf import SHIPPED, checked, named, policy_of, text_of
+from ehrsatz.gate.verdict import Check, Decision, Severity, State, Verdict
 
 __all__ = [
-    "DEFAULT",
+    "REVIEW",
     "RULES",
+    "SHIPPED",
+    "Approval",
+    "Audience",
     "Check",
     "Decision",
     "FindingLike",
+    "Key",
     "Policy",
+    "Power",
     "ScoreLike",
     "Severity",
+    "State",
     "Threshold",
     "Verdict",
     "checked",
     "judge",
+    "named",
+    "policy_of",
+    "text_of",
 ]

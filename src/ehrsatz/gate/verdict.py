@@ -8,15 +8,51 @@ from typing import Any, Literal
 
 Decision = Literal["pass", "hold", "deny"]
 Severity = Literal["hold", "deny"]
+State = Literal["passed", "missed", "inconclusive", "not measured", "does not apply"]
 
 
 @dataclass(frozen=True)
 class Check:
     """One threshold held against one number.
 
-    `passed` is None where the metric does not apply to these data and the policy says to go on. `value` is the
-    measured number, `judged` what was compared with the limit (an end of the interval, or a difference); `by_chance`
-    says that the value itself is beyond the limit, by no more than its interval explains.
+    Parameters
+    ----------
+    name
+        The metric, with what was set where it was measured in several ways.
+    passed
+        None where the metric does not apply to these data and the policy says to go on.
+    value
+        The measured number.
+    threshold
+        The limit in words.
+    reason
+        What was found, in a sentence.
+    severity
+        What follows where it did not pass: hold or deny.
+    judged
+        What was compared with the limit: the value, an end of its interval, or a difference from the reference.
+    reference
+        What real data itself scores.
+    params
+        What was set in the metric.
+    by_chance
+        The value itself is beyond the limit, by no more than its interval explains.
+    metric
+        Registry name of the metric.
+    state
+        How it went. Inconclusive: measured, but with too few subjects for the policy to believe it.
+    interval
+        95 % interval of the value.
+    ends
+        95 % interval of what is judged: of the difference from the reference, where that is what the limit is about.
+    source
+        Where the limit comes from.
+    margin
+        How far `judged` lies within the limit; negative beyond it.
+    limit, side, against, judge
+        The threshold in numbers: its limit, "at most" or "at least", and what is held against it.
+    power
+        What the policy asks of the number of subjects, where it does.
     """
 
     name: str
@@ -29,6 +65,17 @@ class Check:
     reference: float | None = None
     params: Mapping[str, Any] | None = None
     by_chance: bool = False
+    metric: str = ""
+    state: State = "passed"
+    interval: tuple[float, float] | None = None
+    ends: tuple[float, float] | None = None
+    source: str = ""
+    margin: float | None = None
+    limit: float | None = None
+    side: Literal["at most", "at least"] = "at most"
+    against: str = "absolute"
+    judge: str = "value"
+    power: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,10 +92,15 @@ class Verdict:
         return self.decision == "pass"
 
     @property
+    def objections(self) -> tuple[Check, ...]:
+        """The checks that did not pass: the denying ones first, what was missed before what is not known."""
+        failed = [check for check in self.checks if check.passed is False]
+        return tuple(sorted(failed, key=lambda check: (check.severity, check.state != "missed")))
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """One sentence per check that did not pass, the denying ones first."""
-        failed = [check for check in self.checks if check.passed is False]
-        return tuple(f"{one.name}: {one.reason}" for one in sorted(failed, key=lambda check: check.severity))
+        return tuple(f"{one.name}: {one.reason}" for one in self.objections)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
