@@ -9,7 +9,13 @@ from typing import Annotated
 import typer
 
 from ehrsatz.cli import options
-from ehrsatz.cli.screen import progress, say, show_json, show_table, word_of
+from ehrsatz.cli.screen import progress, say, show_json, show_lines, show_table, word_of
+
+
+def _policies(incomplete: str) -> list[str]:
+    from ehrsatz.gate import SHIPPED
+
+    return [name for name in SHIPPED if name.startswith(incomplete)]
 
 
 def evaluate(
@@ -91,10 +97,28 @@ def evaluate(
 
 
 def gate(
-    scores: Annotated[Path, typer.Argument(metavar="SCORES.JSON", help="What `ehrsatz evaluate --out` wrote.")],
-    policy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Thresholds; the built-in policy by default.")
+    scores: Annotated[
+        Path | None, typer.Argument(metavar="SCORES.JSON", help="What `ehrsatz evaluate --out` wrote.")
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            autocompletion=_policies,
+            help="A shipped policy by name, or a file; default by default.",
+        ),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what would have to change to pass.")] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the verdict in Markdown; - writes to stdout.")
+    ] = None,
+    shipped: Annotated[bool, typer.Option("--list", help="List the policies that ship with ehrsatz.")] = False,
+    show: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", autocompletion=_policies, help="Print a shipped policy, to copy and edit."),
+    ] = None,
+    json_schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a policy file.")] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Hold scores against a policy: exit code 0 passed, 1 held or denied.
@@ -102,15 +126,63 @@ def gate(
     \b
     Examples:
       ehrsatz gate scores.json
-      ehrsatz gate release/scores.json --policy strict.yaml
+      ehrsatz gate release/scores.json --policy public --explain
+      ehrsatz gate --show partner > policy.yaml
+      ehrsatz gate scores.json --policy policy.yaml --junit gate.xml --markdown gate.md
     """
+    if shipped or show is not None or json_schema:
+        _about(show, json_schema, as_json)
+        return 0
+    if scores is None:
+        raise typer.BadParameter("expected a file of scores, or one of --list, --show and --schema")
     from ehrsatz import steps
+    from ehrsatz.gate import explain as explained
+    from ehrsatz.gate import judge, policy_of
+    from ehrsatz.report.junit import junit as as_junit
+    from ehrsatz.report.summary import summary
 
-    verdict = steps.judge_file(scores, policy)
+    to_screen = markdown == Path("-")
+    for path in (junit, None if to_screen else markdown):
+        if path is not None:
+            steps.check_new_file(path)
+    rules = policy_of(policy)
+    told = steps.read_scores(scores)
+    verdict = judge(told, rules)
+    advice = explained(verdict, told) if explain else ()
+    if junit is not None:
+        steps.write_text(junit, as_junit(verdict))
+    if markdown is not None and not to_screen:
+        steps.write_text(markdown, summary(verdict, told))
     if as_json:
-        show_json(verdict.to_dict())
+        more = {"explanations": [one.to_dict() for one in advice]} if explain else {}
+        show_json({**verdict.to_dict(), **more})
+    elif to_screen:
+        print(summary(verdict, told), end="")
+    elif explain:
+        show_lines("\n".join(one.lines()) for one in advice)
     else:
         rows = [(word_of(check), check.name, check.threshold, check.reason) for check in verdict.checks]
         show_table(("", "check", "threshold", "reason"), rows)
-        say({"pass": "PASSED.", "hold": "HELD: a person must decide.", "deny": "DENIED."}[verdict.decision])
+    say({"pass": "PASSED.", "hold": "HELD: a person must decide.", "deny": "DENIED."}[verdict.decision])
     return 0 if verdict.passed else 1
+
+
+def _about(show: str | None, json_schema: bool, as_json: bool) -> None:
+    """Print what there is to know about policies: a shipped one, the schema of the file, or the list."""
+    from ehrsatz.gate import SHIPPED, Policy, named, text_of
+
+    if show is not None:
+        text = text_of(show)
+        if as_json:
+            show_json(named(show).to_dict())
+        else:
+            print(text, end="")
+    elif json_schema:
+        show_json(Policy.json_schema())
+    else:
+        policies = [named(name) for name in SHIPPED]
+        if as_json:
+            show_json([{"name": one.name, "audience": one.audience, "purpose": one.purpose} for one in policies])
+        else:
+            rows = [(one.name, one.audience, str(len(one.thresholds)), one.purpose) for one in policies]
+            show_table(("policy", "audience", "thresholds", "purpose"), rows)

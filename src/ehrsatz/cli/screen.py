@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,11 @@ def say(text: str) -> None:
 def show_json(data: Any) -> None:
     """Write machine output to stdout."""
     print(json.dumps(data, ensure_ascii=False, indent=2, sort_keys=True))
+
+
+def show_lines(blocks: Iterable[str]) -> None:
+    """Write blocks of lines to stdout, a blank line between two."""
+    print("\n\n".join(blocks))
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:

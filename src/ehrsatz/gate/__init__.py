@@ -1,5 +1,6 @@
 """The gate: scores and findings against a policy's thresholds -> Verdict."""
 
+from ehrsatz.gate.explain import Explanation, explain
 from ehrsatz.gate.judge import FindingLike, ScoreLike, judge
 from ehrsatz.gate.policy import REVIEW, RULES, Approval, Audience, Key, Policy, Power, Threshold
 from ehrsatz.gate.shelf import SHIPPED, checked, named, policy_of, text_of
@@ -13,6 +14,7 @@ __all__ = [
     "Audience",
     "Check",
     "Decision",
+    "Explanation",
     "FindingLike",
     "Key",
     "Policy",
@@ -23,6 +25,7 @@ __all__ = [
     "Threshold",
     "Verdict",
     "checked",
+    "explain",
     "judge",
     "named",
     "policy_of",
