@@ -7,7 +7,7 @@ before the last step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,6 +273,11 @@ class Measured:
     def scores(self) -> tuple[Score, ...]:
         """The scores, one per metric."""
         return self.evaluation.scores
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What the evaluation says of itself: subjects, rows, seed, metrics."""
+        return self.evaluation.details
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types that `judge_file` reads back."""
