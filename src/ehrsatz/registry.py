@@ -28,6 +28,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "missing_pairs": "ehrsatz.evaluation.fidelity.missingness:MissingPairs",
         "association": "ehrsatz.evaluation.fidelity.association:Association",
         "pairs": "ehrsatz.evaluation.fidelity.association:Pairs",
+        "kolmogorov_smirnov": "ehrsatz.evaluation.fidelity.distributions:KolmogorovSmirnov",
+        "anderson_darling": "ehrsatz.evaluation.fidelity.distributions:AndersonDarling",
+        "cramer_von_mises": "ehrsatz.evaluation.fidelity.distributions:CramerVonMises",
+        "wasserstein": "ehrsatz.evaluation.fidelity.distributions:Wasserstein",
+        "quantiles": "ehrsatz.evaluation.fidelity.quantiles:Quantiles",
+        "chi_squared": "ehrsatz.evaluation.fidelity.divergences:ChiSquared",
+        "kl_divergence": "ehrsatz.evaluation.fidelity.divergences:KlDivergence",
+        "jensen_shannon": "ehrsatz.evaluation.fidelity.divergences:JensenShannon",
+        "total_variation": "ehrsatz.evaluation.fidelity.divergences:TotalVariation",
         # fidelity: whole rows and sequences
         "detection": "ehrsatz.evaluation.fidelity.detection:Detection",
         "coverage": "ehrsatz.evaluation.fidelity.coverage:Coverage",
@@ -38,6 +47,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         # utility: estimates and survival
         # fairness
         # privacy
+        "leak": "ehrsatz.evaluation.privacy.leak:Leak",
         "exact_copies": "ehrsatz.evaluation.privacy.copies:ExactCopies",
         "near_copies": "ehrsatz.evaluation.privacy.copies:NearCopies",
         "dcr_share": "ehrsatz.evaluation.privacy.copies:DcrShare",

@@ -49,13 +49,16 @@ def _gone(sample: Sample, feature: Feature) -> NDArray[np.bool_]:
 
 
 def _subjects(sample: Sample, mask: NDArray[np.bool_]) -> int:
-    return len(np.unique(sample.group[mask]))
+    return int((np.bincount(sample.group[mask]) > 0).sum())
 
 
 def _counts(sample: Sample, index: NDArray[np.int64], mask: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
     """Count distinct subjects in each bin."""
-    pairs = np.unique(np.column_stack([index[mask], sample.group[mask]]), axis=0)
-    return np.bincount(pairs[:, 0], minlength=size)
+    wide = int(sample.group.max(initial=0)) + 1
+    if wide == sample.n:  # subjects are numbered from 0: each has one row
+        return np.bincount(index[mask], minlength=size)
+    pairs = np.unique(index[mask].astype(np.int64) * wide + sample.group[mask])
+    return np.bincount(pairs // wide, minlength=size)
 
 
 Bars = tuple[list[str], list[Any], list[Any]]
@@ -118,7 +121,7 @@ def _edges(kind: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
         starts = np.arange(first, last, months).astype(f"datetime64[{unit}]").astype("datetime64[D]")
         days = starts.astype(np.int64).astype(np.float64)
         return days[(days > low) & (days <= high)]
-    step = _nice((high - low) / (MAX_BARS - 2))
+    step = nice((high - low) / (MAX_BARS - 2))
     if kind in {"integer", "date"}:
         step = max(1.0, step)
     first = math.floor(low / step) + 1
@@ -126,7 +129,7 @@ def _edges(kind: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([round((first + i) * step, 12) for i in range(max(0, count))])
 
 
-def _nice(step: float) -> float:
+def nice(step: float) -> float:
     """Round up to 1, 2 or 5 times a power of ten."""
     if step <= 0 or not math.isfinite(step):
         return 1.0

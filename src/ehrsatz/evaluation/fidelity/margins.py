@@ -2,6 +2,7 @@
 
 Numbers and dates: one minus the Kolmogorov-Smirnov distance; categories: one minus the total variation distance; both
 on present cells (missing cells are compared in missingness.py). 1 for identical data, 0 for data that share no value.
+Intervals are linearised jackknives by subject (columns.py).
 
 References: Massey, The Kolmogorov-Smirnov test for goodness of fit, JASA 1951, doi:10.1080/01621459.1951.10500769.
 """
@@ -14,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.intervals import deal, jackknife_interval
+from ehrsatz.evaluation.fidelity.columns import Tally, parts, tallies, without
+from ehrsatz.evaluation.fidelity.distributions import ks
+from ehrsatz.evaluation.fidelity.divergences import total_variation
+from ehrsatz.evaluation.intervals import jackknife_interval
 from ehrsatz.evaluation.pictures import picture
-from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
+from ehrsatz.evaluation.space import Comparison, Feature, View
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,12 @@ class Margins(Metric):
     name = "margins"
     title = "Single columns"
     family = "fidelity"
+    theme = "Single columns"
     goal = "maximise"
     low, high, ideal = 0.0, 1.0, 1.0
+    what = "1 - Kolmogorov-Smirnov distance (numbers, dates) or 1 - total variation (levels), averaged over columns."
+    blind = "How columns go together, and which cells are missing."
+    reference = "Massey 1951, doi:10.1080/01621459.1951.10500769"
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         found = margins(comparison, seed)
@@ -75,8 +83,12 @@ class WorstMargin(Metric):
     name = "worst_margin"
     title = "Worst single column"
     family = "fidelity"
+    theme = "Single columns"
     goal = "maximise"
     low, high, ideal = 0.0, 1.0, 1.0
+    what = "The same similarity of the one column that has the least."
+    blind = "The other columns; with many columns the least is low by chance alone."
+    reference = "Massey 1951, doi:10.1080/01621459.1951.10500769"
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         found = margins(comparison, seed)
@@ -104,13 +116,8 @@ def margins(comparison: Comparison, seed: int) -> list[Margin]:
     """
 
     def make() -> list[Margin]:
-        found = []
-        for view in comparison.views:
-            parts = {key: deal(s.group, view.rng(seed, "jackknife", key)) for key, s in view.samples.items()}
-            for feature in view.features:
-                if feature.own and (one := _margin(view, feature, parts)) is not None:
-                    found.append(one)
-        return found
+        found = [_margin(one, parts(comparison, one.view, seed)) for one in tallies(comparison, seed)]
+        return [one for one in found if one is not None]
 
     found: list[Margin] = comparison.once(("margins", seed), make)
     if not found:
@@ -118,61 +125,26 @@ def margins(comparison: Comparison, seed: int) -> list[Margin]:
     return found
 
 
-def _margin(view: View, feature: Feature, parts: dict[str, NDArray[np.int64]]) -> Margin | None:
-    tables = _tally(view, feature, parts)
-    real, train, synthetic = tables["holdout"], tables["train"], tables["synthetic"]
-    n_real, n_synthetic = real.sum(), synthetic.sum()
-    if n_real == 0 and n_synthetic == 0:
+def _margin(tally: Tally, dealt: dict[str, NDArray[np.int64]]) -> Margin | None:
+    if not tally.n("holdout") and not tally.n("synthetic"):
         return None
-    like = _ks if feature.is_number else _tv
-    whole_real, whole_synthetic = real.sum(axis=1, keepdims=True), synthetic.sum(axis=1, keepdims=True)
+    distance, slope = _distance(tally, "holdout", "synthetic") or (1.0, np.zeros(len(tally.values)))
+    reference = _distance(tally, "train", "holdout")
     return Margin(
-        view,
-        feature,
-        float(like(whole_real, whole_synthetic)[0]),
-        float(like(train.sum(axis=1, keepdims=True), whole_real)[0]) if n_real and train.sum() else None,
-        like(whole_real - real, whole_synthetic),
-        like(whole_real, whole_synthetic - synthetic),
+        tally.view,
+        tally.feature,
+        1 - distance,
+        None if reference is None else 1 - reference[0],
+        1 - distance - without(tally, "holdout", slope, dealt["holdout"]),
+        1 - distance + without(tally, "synthetic", slope, dealt["synthetic"]),
     )
 
 
-def _tally(view: View, feature: Feature, parts: dict[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
-    """Count present cells by value (rows, in order) and jackknife group (columns), over one list of values."""
-    cells: dict[str, NDArray[np.int64]] = {}
-    present: dict[str, NDArray[np.bool_]] = {}
-    if feature.is_number:
-        raw = {key: s.raw[:, feature.slot] for key, s in view.samples.items()}
-        present = {key: ~np.isnan(x) for key, x in raw.items()}
-        values = np.unique(np.concatenate([x[present[key]] for key, x in raw.items()]))
-        cells = {key: np.searchsorted(values, x[present[key]]) for key, x in raw.items()}
-        size = len(values)
-    else:
-        codes = {key: s.codes[:, feature.slot] for key, s in view.samples.items()}
-        present = {key: c > 0 for key, c in codes.items()}
-        cells = {key: c[present[key]].astype(np.int64) - 1 for key, c in codes.items()}
-        size = len(feature.levels) + 1
-    out = {}
-    for key, index in cells.items():
-        n_groups = int(parts[key].max(initial=0)) + 1
-        flat = np.bincount(index * n_groups + parts[key][present[key]], minlength=size * n_groups)
-        out[key] = flat.reshape(size, n_groups).astype(np.float64)
-    return out
-
-
-def _ks(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 - KS for each pair of columns of counts (V, G); 0 where one of them counts nothing."""
-    gap = np.abs(_shares(np.cumsum(a, axis=0), a.sum(axis=0)) - _shares(np.cumsum(b, axis=0), b.sum(axis=0)))
-    return np.where((a.sum(axis=0) > 0) & (b.sum(axis=0) > 0), 1 - gap.max(axis=0, initial=0.0), 0.0)
-
-
-def _tv(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 - total variation for each pair of columns of counts (V, G); 0 where one of them counts nothing."""
-    gap = 0.5 * np.abs(_shares(a, a.sum(axis=0)) - _shares(b, b.sum(axis=0))).sum(axis=0)
-    return np.where((a.sum(axis=0) > 0) & (b.sum(axis=0) > 0), 1 - gap, 0.0)
-
-
-def _shares(a: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
-    return a / np.maximum(total, 1.0)
+def _distance(tally: Tally, a: str, b: str) -> tuple[float, NDArray[np.float64]] | None:
+    """Return the distance of a column in two datasets and its slope; None where one of them has no value."""
+    if not tally.n(a) or not tally.n(b):
+        return None
+    return (ks if tally.feature.is_number else total_variation)(tally.counts[a], tally.counts[b])
 
 
 def _mean_without(found: list[Margin]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -183,10 +155,3 @@ def _mean_without(found: list[Margin]) -> tuple[NDArray[np.float64], NDArray[np.
         np.mean([one.without_real[:n_real] for one in found], axis=0),
         np.mean([one.without_synthetic[:n_synthetic] for one in found], axis=0),
     )
-
-
-def has_missing(sample: Sample, feature: Feature) -> NDArray[np.bool_]:
-    """Say which rows have no value in this column."""
-    if feature.is_number:
-        return np.isnan(sample.raw[:, feature.slot])
-    return sample.codes[:, feature.slot] == 0
