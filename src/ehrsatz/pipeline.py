@@ -112,15 +112,17 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
         synthetic=synthetic,
         verdict=verdict,
         scores=evaluation.to_dict(),
-        report=report(
-            evaluation.evaluation,
-            verdict,
-            schema=synthetic.schema,
-            provenance=synthetic.provenance,
-            title=title_of(plan, real),
-        ),
         scenario=plan.public(),
         generator=described(engine),
+        documents={
+            "report.html": report(
+                evaluation.evaluation,
+                verdict,
+                schema=synthetic.schema,
+                provenance=synthetic.provenance,
+                title=title_of(plan, real),
+            ),
+        },
     )
     with meter.step("write"):
         folder = write(plan.output.folder, contents, formats=plan.output.formats, keep_denied=plan.output.keep_denied)

@@ -7,6 +7,7 @@ what is expected, never the value found.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -92,6 +93,10 @@ class OutputPart(_Part):
     folder: str = Field(default="release", description="A new or empty folder.")
     formats: tuple[str, ...] = Field(default=("csv",), min_length=1, description="csv, parquet.")
     keep_denied: bool = Field(default=False, description="Keep the synthetic rows even where the gate denies them.")
+    date: datetime.date | None = Field(default=None, description="Date that the documents of the release carry.")
+    licence: str | None = Field(default=None, description="SPDX name or address of the licence of the release.")
+    publisher: str | None = Field(default=None, description="Who publishes the release.")
+    contact: str | None = Field(default=None, description="Where questions go: an address of mail or page.")
 
 
 class Scenario(_Part):

@@ -13,8 +13,10 @@ import polars as pl
 import pytest
 
 from ehrsatz.capsule import manifest
+from ehrsatz.capsule.contents import Contents
+from ehrsatz.capsule.stage import check_target, staged
 from ehrsatz.capsule.verify import verify
-from ehrsatz.capsule.write import Contents, check_target, staged, write
+from ehrsatz.capsule.write import write
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError
 from ehrsatz.evaluation.base import Score
@@ -27,7 +29,9 @@ def contents(data: Dataset, value: float = 0.1, severity: str = "deny") -> Conte
     policy = Policy.from_dict({"thresholds": [{"metric": "m", "at_most": 0.5, "severity": severity}]})
     verdict = judge(SimpleNamespace(scores=(Score("m", value),)), policy)
     synthetic = replace(data, provenance=Provenance("generated"))
-    return Contents(synthetic, verdict, [{"metric": "m"}], "<html></html>", {"seed": 3}, {"name": "demo"})
+    return Contents(
+        synthetic, verdict, [{"metric": "m"}], {"seed": 3}, {"name": "demo"}, {"report.html": "<html></html>"}
+    )
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -38,10 +42,14 @@ def test_a_release_holds_what_it_says_and_verifies(tidy: Dataset, tmp_path: Path
     folder = write(tmp_path / "deep" / "release", contents(tidy), formats=["csv", "parquet"])
     assert set(tree(folder)) == {
         "README.txt",
+        "croissant.json",
         "data/patients.csv",
         "data/patients.parquet",
+        "datacard.md",
         "manifest.json",
+        "prov.json",
         "report.html",
+        "ro-crate-metadata.json",
         "schema.yaml",
         "scores.json",
         "verdict.json",
@@ -116,6 +124,7 @@ def test_a_recomputed_manifest_over_changed_cells_is_found(tidy: Dataset, tmp_pa
     pl.read_parquet(path).with_columns(pl.col("age") + 1).write_parquet(path)
     told = json.loads((folder / "manifest.json").read_text())
     told["files"]["data/patients.parquet"] = manifest.file_hash(path)
+    told["sizes"]["data/patients.parquet"] = path.stat().st_size
     told["sha256"] = manifest.own_hash(told)
     (folder / "manifest.json").write_bytes(manifest.render(told))
     assert verify(folder) == ["data/patients.parquet: its cells differ from the manifest"]

@@ -1,8 +1,8 @@
-"""What a release says about itself: versions, seeds, scenario, hashes of files and of content.
+"""What a release says about itself: versions, seeds, scenario, policy, hashes of files and of content.
 
 The manifest holds no clock time, host, user or path. Its bytes follow from its content alone, and it carries its own
 hash, so that a changed byte in it is found like one in any other file. A hash shows that nothing was changed by
-accident or by a hand that did not recompute it; it is no signature.
+accident or by a hand that did not recompute it; `signature.json` beside it is what shows the rest.
 """
 
 from __future__ import annotations
@@ -19,73 +19,80 @@ import numpy as np
 import polars as pl
 
 from ehrsatz import __version__
+from ehrsatz.capsule.contents import MANIFEST, Contents
+from ehrsatz.capsule.strict import render
 from ehrsatz.dataset import Dataset
 from ehrsatz.schema import Table
 
 FORMAT = 1
-NAME = "manifest.json"
+NAME = MANIFEST
 _PARTS = ("numpy", "scipy", "polars", "pyarrow", "scikit-learn", "pydantic")  # what the bytes of a release rest on
 
+__all__ = ["FORMAT", "NAME", "build", "content", "content_hash", "dependencies", "file_hash", "own_hash", "render"]
 
-def build(
-    *,
-    decision: str,
-    scenario: Mapping[str, Any],
-    generator: Mapping[str, Any],
-    policy_fingerprint: str,
-    dataset: Dataset,
-    kept: bool,
-    files: Mapping[str, str],
-) -> dict[str, Any]:
+
+def build(contents: Contents, *, kept: bool, files: Mapping[str, Path]) -> dict[str, Any]:
     """Return the manifest of a release as plain JSON types.
 
     Parameters
     ----------
-    decision
-        pass, hold or deny.
-    scenario
-        The public part of the scenario.
-    generator
-        Name and parameters.
-    policy_fingerprint
-        Hash of the policy that judged.
-    dataset
-        The synthetic tables: counts, content hashes, schema fingerprint and provenance come from them.
+    contents
+        What was written.
     kept
         Whether the rows are in the release; without them, neither are their hashes.
     files
-        Path relative to the release -> SHA-256.
+        Path relative to the release -> the file.
     """
+    dataset = contents.synthetic
     data = {
         "format": FORMAT,
+        "synthetic": dataset.provenance.origin in {"generated", "simulated"},
         "ehrsatz": __version__,
         "python": platform.python_version(),
         "dependencies": dependencies(),
-        "decision": decision,
-        "seed": scenario.get("seed"),
-        "scenario": dict(scenario),
-        "generator": dict(generator),
-        "policy_fingerprint": policy_fingerprint,
+        "decision": contents.verdict.decision,
+        "date": contents.date,
+        "seed": contents.scenario.get("seed"),
+        "scenario": dict(contents.scenario),
+        "generator": dict(contents.generator),
+        "policy": {
+            key: contents.verdict.policy[key]
+            for key in ("name", "version", "purpose", "audience", "valid_days")
+            if key in contents.verdict.policy
+        },
+        "policy_fingerprint": fingerprint(contents.verdict.policy),
+        "attacks": attacks(contents),
         "schema_fingerprint": dataset.schema.fingerprint,
         "provenance": dataset.provenance.as_dict(),
         "n_subjects": dataset.n_subjects,
         "data_included": kept,
         "content": content(dataset) if kept else {},
-        "files": dict(sorted(files.items())),
+        "documents": sorted(contents.documents),
+        "files": {name: file_hash(path) for name, path in sorted(files.items())},
+        "sizes": {name: path.stat().st_size for name, path in sorted(files.items())},
     }
     data["sha256"] = own_hash(data)
     return data
-
-
-def render(manifest: Mapping[str, Any]) -> bytes:
-    """Return the one spelling of a manifest: sorted keys, two spaces, UTF-8, a newline at the end."""
-    return (json.dumps(manifest, ensure_ascii=False, sort_keys=True, indent=2) + "\n").encode()
 
 
 def own_hash(manifest: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a manifest without its own `sha256` entry."""
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(render(rest)).hexdigest()
+
+
+def fingerprint(policy: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a policy as it stands in a verdict, whatever version of ehrsatz reads it."""
+    text = json.dumps(dict(policy), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def attacks(contents: Contents) -> dict[str, Any]:
+    """Return which measures of privacy were tried, by which version: what they did not try, nobody knows."""
+    measures = contents.measures
+    tried = {str(one["metric"]): str(one.get("status", "measured")) for one in contents.scored}
+    privacy = {name: tried[name] for name in sorted(tried) if measures.get(name, {}).get("family") == "privacy"}
+    return {"version": __version__, "measures": privacy}
 
 
 def dependencies() -> dict[str, str]:

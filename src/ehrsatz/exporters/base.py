@@ -72,7 +72,7 @@ class Exporter(ABC):
             target.mkdir(parents=True, exist_ok=True)
         for table, path in zip(dataset.schema.tables, paths, strict=True):
             with aside(path) as partial:
-                self._write(dataset.tables[table.name], table, partial)
+                self._write_table(dataset, table, partial)
         return tuple(paths)
 
     def check(self, folder: str | Path) -> list[str]:
@@ -103,6 +103,10 @@ class Exporter(ABC):
                 "Rename the table in the schema file.",
             )
         return f"{table}{self.suffix}"
+
+    def _write_table(self, dataset: Dataset, table: Table, path: Path) -> None:
+        """Write one table; a format that can carry where rows came from overrides this."""
+        self._write(dataset.tables[table.name], table, path)
 
     @abstractmethod
     def _write(self, frame: pl.DataFrame, table: Table, path: Path) -> None: ...
