@@ -18,8 +18,11 @@ from ehrsatz.exporters.base import aside
 from ehrsatz.gate import Verdict, judge, policy_of
 from ehrsatz.generators.base import Generator, Progress, load_any, silent
 from ehrsatz.generators.build import generator_of
-from ehrsatz.generators.draw import draw
+from ehrsatz.generators.draw import draw as draw_rows
 from ehrsatz.pipeline import Measured, evaluate, exporters_of, read, read_scenario, under
+from ehrsatz.review.answers import read_answers, read_key
+from ehrsatz.review.outcome import MARGIN, Outcome, merged, outcome
+from ehrsatz.review.sheet import Sheet, draw
 from ehrsatz.rules.base import Finding
 from ehrsatz.scenario import Scenario, read_text
 from ehrsatz.schema import Schema
@@ -75,7 +78,7 @@ def sample_model(
     exporters = exporters_of(formats)
     engine = load_any(model)
     wanted = engine.n_subjects_ if n is None else n
-    drawn = draw(engine, wanted, seed=seed, given=given, workers=workers, progress=progress)
+    drawn = draw_rows(engine, wanted, seed=seed, given=given, workers=workers, progress=progress)
     with staged(folder) as stage:
         for exporter in exporters:
             exporter.write(drawn, stage)
@@ -218,6 +221,115 @@ def _loosened(schema: Schema) -> Schema:
         ]
         schema = schema.replace_table(replace(table, columns=tuple(free)))
     return schema
+
+
+def draw_sheet(
+    synthetic: str | Path,
+    folder: str | Path,
+    *,
+    schema_file: str | Path | None = None,
+    subject: str | None = None,
+    n: int = 40,
+    errors: int | None = None,
+    real: str | Path | None = None,
+    show_real: bool = False,
+    policy: str | Path | None = None,
+    title: str = "Review of records",
+    seed: int = 0,
+) -> Sheet:
+    """Draw a blinded sheet of records into a new folder: send/ for the experts, keep/ for the house.
+
+    Parameters
+    ----------
+    synthetic
+        A release folder, or rows.
+    folder
+        Appears whole, or not at all.
+    schema_file, subject
+        As in `read`; a release brings its own schema.
+    n, errors, title, seed
+        As in `review.sheet.draw`.
+    real
+        Real rows to mix in.
+    show_real
+        Must be said to show real rows.
+    policy
+        Name or path; its audience must be internal where real rows are shown.
+
+    Raises
+    ------
+    ScenarioError
+        When real rows are named without being asked for, or the other way round.
+    """
+    if (real is not None) != show_real:
+        raise ScenarioError(
+            "Expected --real PATH and --show-real together.",
+            "Only one of them was given.",
+            "Name both to show real rows on the sheet, or none.",
+        )
+    rules = policy_of(policy)
+    check_target(folder)
+    place, schema = Path(synthetic), schema_file
+    if (place / "schema.yaml").is_file() and (place / "data").is_dir():
+        place, schema = place / "data", schema_file or place / "schema.yaml"
+    made = read(_one_format(place), subject=subject, schema=schema, seed=seed, origin="generated")
+    people = None
+    if real is not None:
+        loose = _loosened(made.schema)
+        made = Dataset(loose, made.tables, made.provenance)
+        people = read(real, schema=loose, seed=seed)
+    sheet = draw(made, people, n=n, errors=errors, policy=rules, title=title, seed=seed)
+    with staged(folder) as stage:
+        for name, text in (
+            ("send/sheet.html", sheet.html),
+            ("send/sheet.csv", sheet.table),
+            ("keep/key.json", json.dumps(sheet.key, ensure_ascii=False, indent=2, sort_keys=True) + "\n"),
+        ):
+            (stage / name).parent.mkdir(exist_ok=True)
+            (stage / name).write_text(text, encoding="utf-8")
+    return sheet
+
+
+def read_review(
+    answers: Sequence[str | Path], key_file: str | Path, *, margin: float = MARGIN, partial: bool = False
+) -> Outcome:
+    """Read the answers of each rater and hold them against the key of their sheet.
+
+    Raises
+    ------
+    DataError
+        When a sheet has missing, unknown or repeated records, or answers that are none.
+    ScenarioError
+        When the key is none.
+    """
+    key = read_key(key_file)
+    return outcome(key, [read_answers(path, key, partial=partial) for path in answers], margin=margin)
+
+
+def scores_with_review(scores: str | Path | None, score: Score) -> str:
+    """Return a file of scores, as text, with the experts' score in it.
+
+    Raises
+    ------
+    ScenarioError
+        When the file of scores cannot be read, or holds something else.
+    """
+    data = None
+    if scores is not None:
+        read_scores(scores)
+        data = json.loads(read_text(scores, "a file of scores"))
+    return json.dumps(merged(data, score), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+def _one_format(place: Path) -> Path:
+    """The one table file of a folder, or the folder; of two formats of the same tables, the Parquet files."""
+    if not place.is_dir():
+        return place
+    found = sorted(path for path in place.iterdir() if path.is_file())
+    parquet = [path for path in found if path.suffix == ".parquet"]
+    if len(found) == 1:
+        return found[0]
+    return parquet[0] if len(parquet) == 1 and {path.stem for path in found} == {parquet[0].stem} else place
 
 
 def check_new_file(path: str | Path) -> None:

@@ -12,12 +12,6 @@ from ehrsatz.cli import options
 from ehrsatz.cli.screen import progress, say, show_json, show_lines, show_table, word_of
 
 
-def _policies(incomplete: str) -> list[str]:
-    from ehrsatz.gate import SHIPPED
-
-    return [name for name in SHIPPED if name.startswith(incomplete)]
-
-
 def evaluate(
     train: Annotated[str, typer.Option(metavar="PATH", help="Real rows that the generator saw.")],
     holdout: Annotated[str, typer.Option(metavar="PATH", help="Real rows of other subjects that it did not see.")],
@@ -100,14 +94,7 @@ def gate(
     scores: Annotated[
         Path | None, typer.Argument(metavar="SCORES.JSON", help="What `ehrsatz evaluate --out` wrote.")
     ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            autocompletion=_policies,
-            help="A shipped policy by name, or a file; default by default.",
-        ),
-    ] = None,
+    policy: options.PolicyName = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what would have to change to pass.")] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML.")] = None,
     markdown: Annotated[
@@ -116,7 +103,7 @@ def gate(
     shipped: Annotated[bool, typer.Option("--list", help="List the policies that ship with ehrsatz.")] = False,
     show: Annotated[
         str | None,
-        typer.Option(metavar="NAME", autocompletion=_policies, help="Print a shipped policy, to copy and edit."),
+        typer.Option(metavar="NAME", autocompletion=options.policies, help="Print a shipped policy, to copy and edit."),
     ] = None,
     json_schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a policy file.")] = False,
     as_json: options.AsJson = False,

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from ehrsatz import __version__
-from ehrsatz.cli import capsule, cost, doctor, fabricate, inspect, judging, model
+from ehrsatz.cli import capsule, cost, doctor, fabricate, inspect, judging, model, review
 from ehrsatz.cli.screen import say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
@@ -43,6 +43,7 @@ for command, line in (
     (doctor.doctor, "Show what is installed and how to get the rest."),
 ):
     app.command(short_help=line)(command)
+app.add_typer(review.app, name="review", short_help="Let experts read a blinded sheet of records.")
 
 
 class Ended(KeyboardInterrupt):

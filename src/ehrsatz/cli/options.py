@@ -24,6 +24,13 @@ def _formats(incomplete: str) -> list[str]:
     return [name for name in registry.names("exporters") if name.startswith(incomplete)]
 
 
+def policies(incomplete: str) -> list[str]:
+    """Return the shipped policies whose name begins so."""
+    from ehrsatz.gate import SHIPPED
+
+    return [name for name in SHIPPED if name.startswith(incomplete)]
+
+
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="PATH|URL", help="CSV or Parquet file, folder of them, or SQLAlchemy URL."),
@@ -50,6 +57,12 @@ Given = Annotated[
 Formats = Annotated[
     str | None,
     typer.Option("--format", metavar="LIST", autocompletion=_formats, help="csv, parquet, or both: csv,parquet"),
+]
+PolicyName = Annotated[
+    str | None,
+    typer.Option(
+        "--policy", metavar="NAME|FILE", autocompletion=policies, help="A shipped policy by name, or a file."
+    ),
 ]
 Groups = Annotated[
     list[str] | None, typer.Option("--group", metavar="COLUMN", help="Column of subgroups; repeat for more.")
