@@ -37,6 +37,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "kl_divergence": "ehrsatz.evaluation.fidelity.divergences:KlDivergence",
         "jensen_shannon": "ehrsatz.evaluation.fidelity.divergences:JensenShannon",
         "total_variation": "ehrsatz.evaluation.fidelity.divergences:TotalVariation",
+        "pearson": "ehrsatz.evaluation.fidelity.pairwise:Pearson",
+        "spearman": "ehrsatz.evaluation.fidelity.pairwise:Spearman",
+        "cramers_v": "ehrsatz.evaluation.fidelity.pairwise:CramersV",
+        "correlation_ratio": "ehrsatz.evaluation.fidelity.pairwise:CorrelationRatio",
+        "mutual_information": "ehrsatz.evaluation.fidelity.pairwise:MutualInformation",
+        "three_way": "ehrsatz.evaluation.fidelity.threeway:ThreeWay",
+        "missing_patterns": "ehrsatz.evaluation.fidelity.missingness:MissingPatterns",
+        "missing_dependence": "ehrsatz.evaluation.fidelity.missingness:MissingDependence",
         # fidelity: whole rows and sequences
         "detection": "ehrsatz.evaluation.fidelity.detection:Detection",
         "coverage": "ehrsatz.evaluation.fidelity.coverage:Coverage",
@@ -52,6 +60,20 @@ BUILT_IN: dict[str, dict[str, str]] = {
         # utility: prediction
         "tstr": "ehrsatz.evaluation.utility.tstr:Tstr",
         "tstr_gap": "ehrsatz.evaluation.utility.tstr:TstrGap",
+        "trts": "ehrsatz.evaluation.utility.tstr:Trts",
+        "tsts": "ehrsatz.evaluation.utility.tstr:Tsts",
+        "augmentation_gain": "ehrsatz.evaluation.utility.augmentation:AugmentationGain",
+        "importance_agreement": "ehrsatz.evaluation.utility.importance:ImportanceAgreement",
+        "calibration": "ehrsatz.evaluation.utility.calibration:Calibration",
+        "tstr_average_precision": "ehrsatz.evaluation.utility.classification:TstrAveragePrecision",
+        "tstr_accuracy": "ehrsatz.evaluation.utility.classification:TstrAccuracy",
+        "tstr_precision": "ehrsatz.evaluation.utility.classification:TstrPrecision",
+        "tstr_recall": "ehrsatz.evaluation.utility.classification:TstrRecall",
+        "tstr_specificity": "ehrsatz.evaluation.utility.classification:TstrSpecificity",
+        "tstr_f1": "ehrsatz.evaluation.utility.classification:TstrF1",
+        "tstr_brier": "ehrsatz.evaluation.utility.classification:TstrBrier",
+        "tstr_rmse": "ehrsatz.evaluation.utility.classification:TstrRmse",
+        "tstr_mae": "ehrsatz.evaluation.utility.classification:TstrMae",
         # utility: estimates and survival
         # fairness
         # privacy
@@ -61,6 +83,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "dcr_share": "ehrsatz.evaluation.privacy.copies:DcrShare",
         "membership": "ehrsatz.evaluation.privacy.membership:Membership",
         "membership_tpr": "ehrsatz.evaluation.privacy.membership:MembershipTpr",
+        "singling_out": "ehrsatz.evaluation.privacy.singling:SinglingOut",
+        "linkability": "ehrsatz.evaluation.privacy.linkability:Linkability",
+        "inference": "ehrsatz.evaluation.privacy.inference:Inference",
+        "tcap": "ehrsatz.evaluation.privacy.inference:Tcap",
     },
     "rules": {},
     "exporters": {
