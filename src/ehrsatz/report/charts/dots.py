@@ -1,0 +1,54 @@
+"""Dot plots: rows of marks with intervals on one scale (attacks, learners, coefficients, subgroups)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from ehrsatz.report.charts.base import MARKS, cut, line, mark, svg, text, tick, ticks
+from ehrsatz.report.format import number
+
+WIDTH = 340
+STEP = 15  # height of one mark
+
+
+def dots(data: Mapping[str, Any], alt: str) -> Markup:
+    """Draw each row's name, and below it its marks with their intervals.
+
+    data: `rows` with `label` and `marks` (`series`, `value`, `interval` or null), `low` and `high` of the scale,
+    `lines` with `at` and `label`.
+    """
+    low, high = data["low"], data["high"]
+    left, right = 8, WIDTH - 52
+
+    def x(value: float) -> float:
+        return left + (right - left) * (min(max(value, low), high) - low) / (high - low)
+
+    top = 16 if data["lines"] else 4
+    y = float(top)
+    parts, rows = [], []
+    for one in data["rows"]:
+        marks = sorted((m for m in one["marks"] if m["value"] is not None), key=lambda m: MARKS.index(m["series"]))
+        rows.append(text(2, y + 12, cut(one["label"], 50), css="name"))
+        y += 17
+        for m in marks:
+            middle = y + STEP / 2
+            tip = f"{one['label']}: {m['name']} {number(m['value'])}"
+            if m["interval"] is not None:
+                a, b = (x(end) for end in m["interval"])
+                rows.append(line(a, middle, b, middle, f"reach-{m['series']}"))
+                tip += f" ({number(m['interval'][0])} to {number(m['interval'][1])})"
+            rows.append(mark(m["series"], x(m["value"]), middle, tip))
+            rows.append(text(WIDTH - 2, middle + 4, number(m["value"]), "end"))
+            y += STEP
+        y += 5
+    for value in ticks(low, high):
+        parts.append(line(x(value), top, x(value), y, "gridline"))
+        parts.append(text(x(value), y + 13, tick(value), "middle", 10))
+    for one in data["lines"]:
+        parts.append(line(x(one["at"]), top - 2, x(one["at"]), y, "guess"))
+        anchor = "start" if x(one["at"]) < WIDTH * 0.3 else "end" if x(one["at"]) > WIDTH * 0.7 else "middle"
+        parts.append(text(x(one["at"]), 10, one["label"], anchor, 10))
+    return svg(WIDTH, y + 18, [*parts, *rows], alt)

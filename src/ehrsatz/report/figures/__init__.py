@@ -1,0 +1,29 @@
+"""From what a score found to pictures: which keys of its details are drawn, and how.
+
+A metric that wants a picture uses one of these keys; docs/report.md lists them. Each picture is plain JSON: kind,
+title, caption, what it shows in words, and the data that the chart is drawn from. What does not have the form that a
+key stands for is not drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ehrsatz.report.figures import fidelity, privacy, utility
+from ehrsatz.report.figures.base import Picture
+
+DRAWN: dict[str, Callable[[Any, Mapping[str, Any]], list[Picture]]] = {
+    **fidelity.DRAWN,
+    **utility.DRAWN,
+    **privacy.DRAWN,
+}
+
+
+def pictures(details: Mapping[str, Any]) -> list[Picture]:
+    """Return the pictures of one score, in the order of `DRAWN`."""
+    found: list[Picture] = []
+    for key, make in DRAWN.items():
+        if details.get(key):
+            found += make(details[key], details)
+    return found

@@ -1,0 +1,145 @@
+"""The first page: what was decided, what it rests on, and what can still go wrong, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ehrsatz.gate.explain import explain
+from ehrsatz.gate.verdict import Check, Verdict
+from ehrsatz.report.format import number
+from ehrsatz.report.words import DECISIONS
+
+Scores = Sequence[Mapping[str, Any]]
+LED = ("Attacks", "Membership", "Exposure", "Copies", "Whole rows", "Single columns", "Prediction", "Estimates")
+MOST_SENTENCES = 6
+STATES = {"passed": "kept", "missed": "missed", "does not apply": "does not apply"}
+
+
+def verdict_page(verdict: Verdict | None, scores: Scores, evaluation: Any = None) -> dict[str, Any]:
+    """Return the verdict with its sentences, checks and residual risk."""
+    decision = "none" if verdict is None else verdict.decision
+    heading, sentence = DECISIONS[decision]
+    titles = {one["metric"]: one["title"] for one in scores}
+    checks = [check_of(one, titles) for one in (verdict.checks if verdict is not None else ())]
+    checks.sort(key=lambda one: (one["state"] in {"kept", "does not apply"}, one["severity"] != "deny"))
+    against = [one for one in checks if one["state"] not in {"kept", "kept by chance", "does not apply"}]
+    if checks:
+        kept = len(checks) - len(against)
+        sentence += f" {kept} of {len(checks)} checks did not object."
+    return {
+        "decision": decision,
+        "heading": heading,
+        "sentence": sentence,
+        "policy": "" if verdict is None else str(verdict.policy.get("name", "")),
+        "purpose": "" if verdict is None else str(verdict.policy.get("purpose", "")),
+        "evidence": evidence(scores),
+        "residual": residual(scores, checks),
+        "changes": changes(verdict, evaluation, titles),
+        "checks": checks,
+    }
+
+
+def check_of(check: Check, titles: Mapping[str, str]) -> dict[str, Any]:
+    """Return one check of the gate in the words of the page."""
+    metric = check.metric or check.name
+    state = "kept by chance" if check.passed and check.by_chance else STATES.get(check.state, check.state)
+    return {
+        "metric": metric,
+        "title": _title(check.name, metric, titles),
+        "state": state,
+        "severity": check.severity,
+        "value": check.value,
+        "judged": check.judged,
+        "threshold": check.threshold,
+        "margin": check.margin,
+        "reason": check.reason,
+        "source": check.source,
+    }
+
+
+def evidence(scores: Scores) -> list[str]:
+    """Return the sentences that matter most: one per leading theme, of a score that the policy judges if it can."""
+    out = []
+    for theme in LED:
+        found = [one for one in scores if one["theme"] == theme and one["status"] == "measured" and one["meaning"]]
+        found.sort(key=lambda one: not one["thresholds"])
+        if found and found[0]["meaning"] not in out:
+            out.append(found[0]["meaning"])
+    return out[:MOST_SENTENCES]
+
+
+def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return what can still go wrong, and for whom: heading and sentence."""
+    out: list[dict[str, str]] = []
+
+    def add(heading: str, sentence: str) -> None:
+        out.append({"heading": heading, "sentence": sentence})
+
+    privacy = [one for one in scores if one["family"] == "privacy"]
+    exposed = [one for one in privacy if one["theme"] == "Exposure" and one["status"] == "measured"]
+    if exposed:
+        add("Who is most exposed", " ".join(one["meaning"] for one in exposed[:2]))
+    worse = [one for one in privacy if one["compared"] == "worse than real data"]
+    if worse:
+        names = ", ".join(one["title"].lower() for one in worse)
+        add(
+            "Traces that were found",
+            f"By more than chance explains, the synthetic rows give more away than fresh real ones would: {names}.",
+        )
+    chance = [one for one in checks if one["state"] == "kept by chance"]
+    if chance:
+        names = ", ".join(dict.fromkeys(f"{one['title'].lower()} ({number(one['value'])})" for one in chance))
+        add(
+            "Passed within chance",
+            f"Beyond the limit, by no more than the interval explains: {names}. More subjects would tell.",
+        )
+    blind = list(dict.fromkeys(one["blind"] for one in privacy if one["status"] == "measured" and one["blind"]))
+    if blind:
+        add("What the privacy tests cannot see", " ".join(_sentence(one) for one in blind[:4]))
+    unknown = [one["title"] for one in scores if one["status"] != "measured"]
+    if unknown:
+        shown = ", ".join(one.lower() for one in unknown[:12])
+        more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
+        add(
+            "What was not measured",
+            f"{shown[:1].upper()}{shown[1:]}{more}. What was not measured is unknown, not good.",
+        )
+    if not any(one["status"] == "measured" for one in privacy):
+        add("Privacy is unknown", "No measure of privacy could be taken. Treat these rows as if they were real ones.")
+    add(
+        "Whoever tries harder",
+        "Scores are evidence, not proof: an attacker with more knowledge or a stronger method may learn more than was "
+        "measured here. Nothing in these rows may be used in care.",
+    )
+    return out
+
+
+def changes(verdict: Verdict | None, evaluation: Any, titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what would have to change for the release to pass, one entry per objection."""
+    if verdict is None:
+        return []
+    return [
+        {
+            "metric": one.metric or one.check,
+            "title": _title(one.check, one.metric or one.check, titles),
+            "state": one.state,
+            "severity": one.severity,
+            "found": one.found,
+            "needed": one.needed,
+            "chance": one.chance,
+            "levers": list(one.levers),
+        }
+        for one in explain(verdict, evaluation)
+    ]
+
+
+def _title(check: str, metric: str, titles: Mapping[str, str]) -> str:
+    title = titles.get(metric, metric.replace("_", " ").capitalize())
+    rest = check.removeprefix(metric).strip()
+    return f"{title} {rest}" if rest else title
+
+
+def _sentence(words: str) -> str:
+    words = words.strip()
+    return words if words.endswith((".", "!", "?")) else words + "."
