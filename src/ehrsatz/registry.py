@@ -45,6 +45,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "three_way": "ehrsatz.evaluation.fidelity.threeway:ThreeWay",
         "missing_patterns": "ehrsatz.evaluation.fidelity.missingness:MissingPatterns",
         "missing_dependence": "ehrsatz.evaluation.fidelity.missingness:MissingDependence",
+        "conditional": "ehrsatz.evaluation.fidelity.conditional:Conditional",
         # fidelity: whole rows and sequences
         "detection": "ehrsatz.evaluation.fidelity.detection:Detection",
         "coverage": "ehrsatz.evaluation.fidelity.coverage:Coverage",
@@ -75,6 +76,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tstr_rmse": "ehrsatz.evaluation.utility.classification:TstrRmse",
         "tstr_mae": "ehrsatz.evaluation.utility.classification:TstrMae",
         # utility: estimates and survival
+        "coefficient_bias": "ehrsatz.evaluation.utility.estimates:CoefficientBias",
+        "interval_overlap": "ehrsatz.evaluation.utility.estimates:IntervalOverlap",
+        "sign_agreement": "ehrsatz.evaluation.utility.estimates:SignAgreement",
+        "significance_agreement": "ehrsatz.evaluation.utility.estimates:SignificanceAgreement",
+        "same_conclusion": "ehrsatz.evaluation.utility.estimates:SameConclusion",
+        "kaplan_meier_distance": "ehrsatz.evaluation.utility.survival:KaplanMeierDistance",
+        "restricted_mean": "ehrsatz.evaluation.utility.survival:RestrictedMean",
+        "log_rank": "ehrsatz.evaluation.utility.survival:LogRankTest",
+        "censoring": "ehrsatz.evaluation.utility.survival:Censoring",
+        "cox_hazard_ratios": "ehrsatz.evaluation.utility.hazards:CoxHazardRatios",
+        "concordance_gap": "ehrsatz.evaluation.utility.hazards:ConcordanceGap",
         # fairness
         # privacy
         "leak": "ehrsatz.evaluation.privacy.leak:Leak",
