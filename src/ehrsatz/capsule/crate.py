@@ -23,6 +23,7 @@ from ehrsatz.capsule.manifest import file_hash
 NAME = "ro-crate-metadata.json"
 NO_DATE = "1970-01-01"  # where no date was given: RO-Crate demands one
 PROFILE = "https://w3id.org/ro/crate/1.1"
+CONTEXT = [f"{PROFILE}/context", {"sha256": "http://schema.org/sha256"}]  # the profile's own terms lack hashes
 _MEDIA = {
     **MEDIA,
     ".html": "text/html",
@@ -91,7 +92,7 @@ def build(contents: Contents, files: Mapping[str, Path]) -> dict[str, Any]:
             "encodingFormat": "application/json",
         }
     )
-    return {"@context": f"{PROFILE}/context", "@graph": [described, root, *entities, run, software, licence, *people]}
+    return {"@context": CONTEXT, "@graph": [described, root, *entities, run, software, licence, *people]}
 
 
 def _file(name: str, path: Path) -> dict[str, Any]:

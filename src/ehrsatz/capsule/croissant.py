@@ -64,7 +64,7 @@ CONTEXT: dict[str, Any] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-MEDIA = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet"}
+MEDIA = {".csv": "text/csv", ".parquet": "application/x-parquet"}
 _TYPES = {
     "integer": "sc:Integer",
     "number": "sc:Float",

@@ -35,6 +35,7 @@ FORMAT = 1
 ALGORITHM = "Ed25519"
 KIND = "ehrsatz public key"
 PRIVATE, PUBLIC = ".key", ".pub.json"
+LOCKED = b"BEGIN ENCRYPTED PRIVATE KEY"
 MOST_BYTES = 64 * 1024  # of a key or of one signed statement
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ROLE = re.compile(r"[^\W_][\w .-]{0,63}")
@@ -274,6 +275,14 @@ def read_public(path: str | Path) -> PublicKey:
     )
 
 
+def is_locked(path: str | Path) -> bool:
+    """Say whether a private key needs a passphrase."""
+    try:
+        return LOCKED in strict.read(Path(path), most=MOST_BYTES)
+    except (FileNotFoundError, strict.NotPlain):
+        return False
+
+
 def read_private(path: str | Path, *, passphrase: bytes | None = None) -> Key:
     """Read a private key; its public file lies beside it.
 
@@ -301,7 +310,7 @@ def read_private(path: str | Path, *, passphrase: bytes | None = None) -> Key:
         raise CapsuleError(expected, "There is no such file.", "Make one with: ehrsatz keys new") from None
     except strict.NotPlain as error:
         raise CapsuleError(expected, f"It {error}.", "Name the NAME.key itself.") from None
-    locked = b"ENCRYPTED" in pem
+    locked = LOCKED in pem
     if os.name == "posix" and not locked and stat.S_IMODE(place.stat().st_mode) & 0o077:
         raise CapsuleError(
             expected, "Others on this machine may read it, and it has no passphrase.", f"Run: chmod 600 {place.name}"

@@ -11,13 +11,14 @@ W3C Member Submission 2013.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 from ehrsatz import __version__
 from ehrsatz.capsule.contents import Contents
 
-NAMES = {"ehr": "https://ehrsatz.invalid/ns#", "run": "urn:ehrsatz:run:"}
+TERMS = "urn:ehrsatz:terms:"
 
 
 def build(contents: Contents) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def build(contents: Contents) -> dict[str, Any]:
         "run:judge": _about("Hold the scores against the policy", None, {}),
     }
     return {
-        "prefix": NAMES,
+        "prefix": {"ehr": TERMS, "run": f"urn:ehrsatz:run:{run_id(contents)}:"},
         "entity": told,
         "activity": activities,
         "agent": {
@@ -121,6 +122,18 @@ def build(contents: Contents) -> dict[str, Any]:
         ),
         "wasAttributedTo": _pairs("prov:entity", "prov:agent", ("synthetic", "ehrsatz"), ("verdict", "ehrsatz")),
     }
+
+
+def run_id(contents: Contents) -> str:
+    """Return what tells this run from others: the start of a hash over what decides its bytes."""
+    facts = [
+        __version__,
+        dict(contents.scenario),
+        dict(contents.generator),
+        contents.synthetic.provenance.as_dict(),
+        contents.synthetic.schema.fingerprint,
+    ]
+    return hashlib.sha256(_text(facts).encode()).hexdigest()[:16]
 
 
 def _subjects(contents: Contents, half: str) -> dict[str, Any]:

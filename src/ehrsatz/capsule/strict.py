@@ -133,11 +133,15 @@ def collisions(names: Iterable[str]) -> list[str]:
     seen: dict[str, str] = {}
     found = []
     for name in sorted(names):
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
-        if folded in seen:
+        if folded(name) in seen:
             found.append(name)
-        seen.setdefault(folded, name)
+        seen.setdefault(folded(name), name)
     return found
+
+
+def folded(name: str) -> str:
+    """Return a name as a file system may compare it: without case, in one form of accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def shown(name: str) -> str:

@@ -22,7 +22,7 @@ from ehrsatz.capsule.contents import APPROVALS, DATA, MANIFEST, SIGNATURE
 from ehrsatz.capsule.keys import MOST_BYTES, PublicKey
 from ehrsatz.capsule.keys import day as read_day
 from ehrsatz.capsule.signature import Signature
-from ehrsatz.errors import EhrsatzError
+from ehrsatz.errors import CapsuleError, EhrsatzError
 from ehrsatz.schema import Schema
 
 MOST_SHOWN = 1000  # problems of one kind
@@ -172,6 +172,31 @@ def examine(
         problems += [] if state.approved else [f"not approved as asked for: {state.told}"]
         problems += overdue
     return Verification(tuple(problems), told["decision"], digest, signed, state, (*notes, *overdue), rule)
+
+
+def mark(path: str | Path) -> str:
+    """Return what a single Parquet file says of itself: that ehrsatz marked its rows as synthetic.
+
+    Raises
+    ------
+    CapsuleError
+        When it bears no such mark, or is no Parquet file.
+    """
+    from ehrsatz.exporters.parquet import mark_of
+
+    expected = "Expected a Parquet file that is marked as synthetic."
+    try:
+        version = mark_of(path)
+    except (OSError, ValueError):
+        raise CapsuleError(expected, "It cannot be read as one.", "Name a release folder, or a Parquet file.") from None
+    if version is None:
+        raise CapsuleError(
+            expected, "It bears no mark of ehrsatz.", "Take its rows for real until whoever made it says otherwise."
+        )
+    return (
+        f"Marked as synthetic by ehrsatz {version}. A mark is no proof, for anyone can set one, and a lone file has no "
+        "hash to check by: check the release folder that it came in."
+    )
 
 
 # ---------------------------------------------------------------------- manifest and files

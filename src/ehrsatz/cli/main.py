@@ -38,11 +38,17 @@ for command, line in (
     (model.sample, "Draw rows from a saved model."),
     (judging.evaluate, "Measure synthetic rows against real ones."),
     (judging.gate, "Hold scores against a policy."),
-    (capsule.verify, "Check that a release is as it was written."),
+    (capsule.verify, "Check a release: bytes, signature, approval."),
+    (capsule.sign, "Sign a release."),
+    (capsule.approve, "Approve a release as a person its policy names."),
+    (capsule.withdraw, "List a release as no longer to be used."),
+    (capsule.seal, "Encrypt a release to certain readers."),
     (cost.cost, "Hold what a run took against the way over real data."),
     (doctor.doctor, "Show what is installed and how to get the rest."),
 ):
     app.command(short_help=line)(command)
+app.command("open", short_help="Open a sealed release.")(capsule.unseal)
+app.add_typer(capsule.keys, name="keys", short_help="Make and show keys of persons.")
 app.add_typer(review.app, name="review", short_help="Let experts read a blinded sheet of records.")
 
 
