@@ -151,7 +151,7 @@ def read_answers(path: str | Path, key: Key, *, partial: bool = False) -> dict[s
 def _listed(places: Sequence[Any], one: str, many: str) -> str:
     shown = ", ".join(str(place) for place in places[:MOST_LISTED])
     more = f" and {len(places) - MOST_LISTED} more" if len(places) > MOST_LISTED else ""
-    return f"{one if len(places) == 1 else many} {shown}{more}:"
+    return f"{one if len(places) == 1 else many} {shown}{more}"
 
 
 def _rows(path: str | Path) -> list[tuple[int, dict[str, str]]]:
