@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 from ehrsatz.errors import ScenarioError
 from ehrsatz.evaluation.base import Score
-from ehrsatz.gate import Policy, checked, judge
+from ehrsatz.gate import SHIPPED, Check, Policy, checked, judge, named, policy_of, text_of
 from ehrsatz.rules.base import Finding
 
 
@@ -278,3 +280,178 @@ class TestDefault:
     )
     def test_holds_what_is_doubtful(self, score: Score) -> None:
         assert self.decide(score) == "hold"
+
+
+# ---------------------------------------------------------------------- states, power, margin
+def check_of(threshold: dict[str, Any], score: Score, details: dict[str, Any] | None = None) -> Check:
+    policy = Policy.from_dict({"thresholds": [threshold]})
+    evaluation = SimpleNamespace(scores=(score,), findings=(), details=details or {})
+    return judge(evaluation, policy).checks[0]
+
+
+HALVES = {"subjects": {"train": 460, "holdout": 460, "synthetic": 460}}
+
+
+@pytest.mark.parametrize(
+    ("interval", "state", "severity"),
+    [
+        ((0.50, 0.54), "passed", "deny"),
+        ((0.40, 0.64), "inconclusive", "hold"),  # too wide to say anything
+        ((0.58, 0.70), "missed", "deny"),  # wide, but beyond the limit all the same
+        (None, "inconclusive", "hold"),
+    ],
+)
+def test_few_subjects_never_pass(interval: tuple[float, float] | None, state: str, severity: str) -> None:
+    threshold = {
+        "metric": "m",
+        "at_most": 0.55,
+        "judge": "value" if interval is None else "lenient",
+        "severity": "deny",
+        "power": {"max_half_width": 0.05},
+    }
+    one = check_of(threshold, Score("m", 0.52 if interval is None else sum(interval) / 2, interval))
+    assert (one.state, one.passed, one.severity) == (state, state == "passed", severity)
+    if state == "inconclusive":
+        assert "what cannot be told has not passed" in one.reason
+
+
+@pytest.mark.parametrize(
+    ("details", "state"),
+    [(HALVES, "inconclusive"), ({"subjects": {"holdout": 500}}, "passed"), ({}, "inconclusive")],
+)
+def test_a_small_holdout_is_inconclusive(details: dict[str, Any], state: str) -> None:
+    threshold = {"metric": "m", "at_most": 0.55, "power": {"at_least_subjects": 500}}
+    assert check_of(threshold, Score("m", 0.5, (0.49, 0.51)), details).state == state
+
+
+def test_power_of_a_difference_is_that_of_its_own_interval() -> None:
+    threshold = {"metric": "m", "at_most": 0.05, "against": "reference", "power": {"max_half_width": 0.03}}
+    wide = Score("m", 0.52, (0.40, 0.60), 0.5)
+    assert check_of(threshold, wide).state == "inconclusive"
+    assert check_of(threshold, replace(wide, details={"excess_interval": [0.0, 0.04]})).state == "passed"
+
+
+def test_a_check_says_its_metric_margin_interval_and_source() -> None:
+    threshold = {"metric": "m", "at_most": 0.09, "judge": "strict", "source": "EMA 0070"}
+    one = check_of(threshold, Score("m", 0.05, (0.03, 0.12)))
+    assert (one.metric, one.state, one.source) == ("m", "missed", "EMA 0070")
+    assert (one.interval, one.judged, one.margin) == ((0.03, 0.12), 0.12, pytest.approx(-0.03))
+    assert (one.limit, one.side, one.judge) == (0.09, "at most", "strict")
+    lower = check_of({"metric": "m", "at_least": 0.9}, Score("m", 0.95))
+    assert lower.margin == pytest.approx(0.05)
+    assert check_of({"metric": "m", "at_most": 1, "when_not_applicable": "skip"}, gone("m")).state == "does not apply"
+    assert check_of({"metric": "m", "at_most": 1}, gone("m")).state == "not measured"
+
+
+def gone(metric: str) -> Score:
+    return Score(metric, None, status="not_applicable", meaning="Not measured: no target column was named.")
+
+
+# ---------------------------------------------------------------------- policies
+def test_what_a_policy_says_beside_its_thresholds() -> None:
+    key = base64.b64encode(bytes(range(32))).decode()
+    other = base64.b64encode(bytes(range(1, 33))).decode()
+    data = {
+        "name": "ours",
+        "version": "3",
+        "purpose": "to a partner",
+        "audience": "contracted",
+        "valid_days": 180,
+        "approval": {
+            "at_least": 2,
+            "roles": ["privacy officer"],
+            "keys": [
+                {"name": "A", "role": "privacy officer", "public_key": key, "valid_until": "2027-01-31"},
+                {"name": "B", "role": "data owner", "public_key": other},
+            ],
+        },
+        "thresholds": [{"metric": "margins", "at_least": 0.9, "power": {"at_least_subjects": 500}, "source": "house"}],
+    }
+    policy = Policy.from_dict(data)
+    assert Policy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
+    assert policy.to_dict()["approval"]["keys"][0]["valid_until"] == "2027-01-31"
+    assert policy.fingerprint != Policy.from_dict({**data, "version": "4"}).fingerprint
+
+
+KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+@pytest.mark.parametrize(
+    ("approval", "hint"),
+    [
+        ({"at_least": 0}, "greater than or equal to 1"),
+        ({"keys": [{"name": "A", "role": "r", "public_key": "SECRET123"}]}, "32 bytes in base64"),
+        ({"at_least": 2, "keys": [{"name": "A", "role": "r", "public_key": KEY}]}, "at least 2 persons"),
+        ({"roles": ["x"], "keys": [{"name": "A", "role": "r", "public_key": KEY}]}, "a key for each of the roles"),
+        ({"keys": [{"name": one, "role": "r", "public_key": KEY} for one in "AB"]}, "each public key once"),
+        ({"keys": [{"name": "A", "rolle": "r", "public_key": KEY}]}, "Did you mean 'role'"),
+        ({"keys": [{"name": "A", "role": "r", "public_key": KEY, "valid_until": "soon"}]}, "valid_until"),
+    ],
+)
+def test_an_approval_that_nobody_could_give_is_refused(approval: dict[str, Any], hint: str) -> None:
+    data = {"approval": approval, "thresholds": [{"metric": "margins", "at_least": 0.9}]}
+    with pytest.raises(ScenarioError) as caught:
+        Policy.from_dict(data)
+    assert hint in str(caught.value)
+    assert "SECRET123" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_policies_are_sound(name: str) -> None:
+    policy = checked(named(name))
+    assert policy.name == name
+    assert policy.purpose and policy.valid_days and policy.version
+    for one in policy.thresholds:
+        assert one.reason and one.source, f"{name}: {one.metric} has no reason or no source"
+    assert policy_of(name) == policy
+
+
+def test_policies_by_name_or_path(tmp_path: Path) -> None:
+    assert policy_of(None) == Policy.default() == policy_of("default")
+    (tmp_path / "mine.yaml").write_text(text_of("partner"))
+    assert policy_of(tmp_path / "mine.yaml") == named("partner")
+    with pytest.raises(ScenarioError, match="Did you mean 'public'"):
+        policy_of("pubilc")
+    with pytest.raises(ScenarioError, match="Did you mean 'partner'"):
+        text_of("parnter")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "hint"),
+    [
+        ({"metric": "membership_tpr", "at_least": 0.05}, "less is better"),
+        ({"metric": "margins", "at_most": 0.9}, "more is better"),
+        ({"metric": "exact_copies", "at_most": 9}, "from 0 to 1"),
+        ({"metric": "exact_copies", "at_most": 1}, "nothing could miss it"),
+        ({"metric": "margins", "at_least": 0}, "nothing could miss it"),
+        ({"metric": "margins", "at_least": -5, "against": "reference"}, "smaller than 1"),
+        ({"metric": "expert_review", "at_most": 0.2}, "more is better"),
+    ],
+)
+def test_limits_that_would_let_everything_pass_are_refused(threshold: dict[str, Any], hint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        checked(Policy.from_dict({"thresholds": [threshold]}))
+    assert hint in str(caught.value)
+    assert "thresholds.0" in str(caught.value)
+
+
+def test_every_unknown_metric_is_told_with_its_nearest() -> None:
+    names = ["margns", "margins", "memberships", "nothing_like_it"]
+    policy = Policy.from_dict({"thresholds": [{"metric": one, "at_least": 0.5} for one in names]})
+    with pytest.raises(ScenarioError) as caught:
+        checked(policy)
+    assert len(caught.value.problems) == 3
+    assert "Did you mean 'membership'" in str(caught.value)
+
+
+def test_the_schema_of_a_policy_file_holds_for_the_shipped_ones() -> None:
+    import jsonschema
+    import yaml
+
+    schema = Policy.json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for name in SHIPPED:
+        jsonschema.validate(yaml.safe_load(text_of(name)), schema)
+    for bad in ({"thresholds": []}, {"thresholds": [{"metric": "m", "atmost": 1}]}, {}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)
