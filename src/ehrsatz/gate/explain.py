@@ -25,39 +25,45 @@ COARSER = (
     "Make columns coarser before fitting: years instead of dates, bands instead of exact numbers, rare levels pooled."
 )
 HOLDOUT = "Hold back more subjects (train_fraction nearer to 0.5), or read more subjects."
+LESS_CAUTION = "Turn the generator's caution down, where privacy has room to spare."
+SHARE = "Ask for the share that the group has in the real data: --given with `share`."
 FIDELITY = "Try another generator, or `auto`; see `ehrsatz doctor --list generators`."
-LEVERS: dict[str, tuple[str, ...]] = {  # by the theme of the metric
+LEVERS: dict[str, tuple[str, ...]] = {  # by the theme of the metric, else by its family
+    "privacy": (CAUTION, FEWER, COARSER),
+    "fidelity": (FIDELITY, LESS_CAUTION),
+    "utility": (FIDELITY, LESS_CAUTION),
+    "fairness": (FIDELITY, SHARE),
     "Copies": (CAUTION, FEWER, COARSER),
     "Membership": (CAUTION, FEWER, COARSER),
     "Attacks": (CAUTION, COARSER, FEWER),
     "Anonymity": (COARSER, CAUTION),
     "Exposure": (CAUTION, COARSER),
     "Single columns": (FIDELITY, "Check the kind and the bounds of the least similar columns in schema.yaml."),
-    "Pairs of columns": (FIDELITY, "Turn the generator's caution down, where privacy has room to spare."),
-    "Three and more columns": (FIDELITY, "Turn the generator's caution down, where privacy has room to spare."),
+    "Pairs of columns": (FIDELITY, LESS_CAUTION),
+    "Three and more columns": (FIDELITY, LESS_CAUTION),
     "Missing values": (FIDELITY, "Name the tokens for missing cells in schema.yaml (`missing`)."),
-    "Whole rows": (FIDELITY, "Turn the generator's caution down, where privacy has room to spare."),
+    "Whole rows": (FIDELITY, LESS_CAUTION),
     "Variety": (
         FIDELITY,
-        "Turn the generator's caution down, where privacy has room to spare.",
+        LESS_CAUTION,
         "Draw more rows (--n).",
     ),
     "Sequences": (FIDELITY, "Check the links and the time columns in schema.yaml."),
     "Subgroups": (
         FIDELITY,
-        "Ask for the share that the group has in the real data: --given with `share`.",
+        SHARE,
         "Learn from more subjects of that group.",
     ),
     "Prediction": (
         FIDELITY,
-        "Turn the generator's caution down, where privacy has room to spare.",
+        LESS_CAUTION,
         "Draw more rows (--n).",
     ),
-    "Calibration": (FIDELITY, "Turn the generator's caution down, where privacy has room to spare."),
+    "Calibration": (FIDELITY, LESS_CAUTION),
     "Estimates": (FIDELITY, "Draw several copies (--copies) and combine their estimates."),
     "Survival": (FIDELITY, "Draw several copies (--copies) and combine their estimates."),
-    "Representation": ("Ask for the share that the group has in the real data: --given with `share`.",),
-    "Fair models": (FIDELITY, "Ask for the share that the group has in the real data: --given with `share`."),
+    "Representation": (SHARE,),
+    "Fair models": (FIDELITY, SHARE),
     RULES: ("Look at the rule in schema.yaml: is it a rule, or did the data keep it by accident?",),
     REVIEW: (
         "Read the experts' remarks: they name what is implausible. Add it to schema.yaml as a constraint.",
@@ -236,7 +242,8 @@ def _levers(check: Check, evaluation: Any) -> tuple[str, ...]:
     named = _named(score)
     if check.state == "inconclusive":
         return (HOLDOUT, *((named,) if named else ()))
-    levers = LEVERS.get(check.metric) or LEVERS.get(_theme(check.metric, evaluation), ())
+    theme, family = _place(check.metric, evaluation)
+    levers = LEVERS.get(check.metric) or LEVERS.get(theme) or LEVERS.get(family, ())
     return (*((named,) if named else ()), *levers)
 
 
@@ -287,13 +294,16 @@ def _label(told: Any) -> str:
     return ""
 
 
-def _theme(metric: str, evaluation: Any) -> str:
-    """The heading that a metric stands under: from the evaluation, else from its class."""
+def _place(metric: str, evaluation: Any) -> tuple[str, str]:
+    """The heading and the family that a metric stands under: from the evaluation, else from its class."""
     details = getattr(evaluation, "details", None)
     about = details.get("metrics", {}).get(metric, {}) if isinstance(details, Mapping) else {}
-    if about.get("theme"):
-        return str(about["theme"])
-    return str(registry.find("metrics", metric).theme) if metric in registry.names("metrics") else ""
+    if about:
+        return str(about.get("theme", "")), str(about.get("family", ""))
+    if metric not in registry.names("metrics"):
+        return "", ""
+    found = registry.find("metrics", metric)
+    return str(found.theme), str(found.family)
 
 
 def _score_of(check: Check, evaluation: Any) -> Any:
@@ -312,6 +322,7 @@ def _subjects(evaluation: Any) -> int | None:
 
 def _rounded_up(number: float) -> int:
     """Two digits, rounded up: an estimate must not look exact."""
+    number = float(f"{number:.6g}")
     if number < 10:
         return math.ceil(number)
     unit = 10 ** (math.floor(math.log10(number)) - 1)
