@@ -1,8 +1,9 @@
-"""The two learners that metrics train, and the matrices they read.
+"""The four learners that metrics train, and the matrices they read.
 
-Gradient boosting reads numbers as they are (missing stays missing) and categories natively; the linear learner reads
-normal scores of ranks, a flag per column with missing cells, and one column per frequent level. Both run on one
-thread, so that sums are added in one order on every machine.
+Gradient boosting reads numbers as they are (missing stays missing) and categories natively; the linear learner and the
+nearest neighbours read normal scores of ranks, a flag per column with missing cells, and one column per frequent level;
+the forest reads ranks and levels by frequency. All run on one thread, so that sums are added in one order on every
+machine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from ehrsatz.evaluation.space import MISSING_RANK, Feature, Sample, View
 MAX_LEVELS = 100  # for boosting, which takes at most 255
 MAX_ONE_HOT = 30
 MIN_ROWS = 10  # a level with fewer real rows is pooled
+FOREST_TREES = 40
+FOREST_ROWS = 4000  # rows that one tree is grown on
+NEIGHBOUR_ROWS = 3000  # rows in which neighbours are looked for
+MAX_NEIGHBOURS = 25
 
 
 def pooled(view: View, feature: Feature, codes: NDArray[np.int32], most: int) -> NDArray[np.int32]:
@@ -69,6 +74,18 @@ def linear_matrix(view: View, sample: Sample, without: frozenset[str] = frozense
     return np.column_stack(columns) if columns else np.empty((sample.n, 0))
 
 
+def forest_matrix(view: View, sample: Sample, without: frozenset[str] = frozenset()) -> NDArray[np.float32]:
+    """Return the matrix (R, D) for the forest: ranks, a missing number above all others, and levels by frequency."""
+    columns = [
+        sample.rank[:, one.slot]
+        if one.is_number
+        else pooled(view, one, sample.codes[:, one.slot], MAX_LEVELS).astype(np.float32)
+        for one in view.features
+        if one.name not in without
+    ]
+    return np.column_stack(columns) if columns else np.empty((sample.n, 0), np.float32)
+
+
 def boost(
     x: NDArray[np.float64],
     y: NDArray[Any],
@@ -107,6 +124,47 @@ def line(x: NDArray[np.float64], y: NDArray[Any], *, number: bool = False) -> An
     if number:
         return Ridge(alpha=1.0).fit(x, y)
     return LogisticRegression(C=0.3, max_iter=300).fit(x, y)
+
+
+def forest(x: NDArray[np.float32], y: NDArray[Any], *, seed: int, number: bool = False) -> Any:
+    """Train a random forest of 40 trees, each on at most 4,000 rows.
+
+    References
+    ----------
+    Breiman, Random forests, Machine Learning 45, 2001, doi:10.1023/A:1010933404324; fewer rows per tree than rows:
+    Bühlmann & Yu, Analyzing bagging, Annals of Statistics 30, 2002, doi:10.1214/aos/1031689014.
+    """
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    learner = RandomForestRegressor if number else RandomForestClassifier
+    model = learner(
+        FOREST_TREES,
+        max_depth=12,
+        min_samples_leaf=max(2, min(8, len(y) // 100)),
+        max_features=max(1, round(x.shape[1] ** 0.5) if not number else x.shape[1] // 3),
+        max_samples=min(FOREST_ROWS, len(y)),
+        n_jobs=1,
+        random_state=seed % (2**31),
+    )
+    return model.fit(x, y)
+
+
+def neighbours(x: NDArray[np.float32], y: NDArray[Any], *, number: bool = False) -> Any:
+    """Remember rows: the prediction is the mean over the nearest, at most 25 of at most 3,000 rows.
+
+    Which 3,000 is for the caller to draw; these are the first.
+
+    References
+    ----------
+    Cover & Hart, Nearest neighbor pattern classification, IEEE Trans. Inf. Theory 13, 1967,
+    doi:10.1109/TIT.1967.1053964.
+    """
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+    x, y = x[:NEIGHBOUR_ROWS], y[:NEIGHBOUR_ROWS]
+    learner = KNeighborsRegressor if number else KNeighborsClassifier
+    k = min(len(y), max(5, min(MAX_NEIGHBOURS, round(len(y) ** 0.5 / 2))))
+    return learner(k, algorithm="brute", n_jobs=1).fit(x, y)
 
 
 def varying(*matrices: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,30 +1,30 @@
 """Does a model trained on synthetic rows work on real ones? Train on synthetic, test on real, against train on real.
 
-Gradient boosting and a linear learner predict the target from all other columns. Both are trained on as many synthetic
-as real rows and tested on the same holdout rows: area under the ROC curve (macro one-against-rest for more than two
-classes), or R2 for a number. Intervals resample holdout subjects, the same for both models.
+Four learners (gradient boosting, a linear one, a random forest, nearest neighbours) predict the target from all other
+columns. Each is trained on as many synthetic as real rows and tested on the same holdout rows: area under the ROC curve
+(macro one-against-rest for more than two classes), or R2 for a number.
 
 References: Esteban, Hyland & Raetsch, Real-valued (medical) time series generation with recurrent conditional GANs,
-2017, arXiv:1706.02633 (section 4.3); Hand & Till, Machine Learning 45, 2001, doi:10.1023/A:1010920819831.
+2017, arXiv:1706.02633 (section 4.3); Hand & Till, Machine Learning 45, 2001, doi:10.1023/A:1010920819831; Nadeau &
+Bengio, Inference for the generalization error, Machine Learning 52, 2003, doi:10.1023/A:1024068626366 (intervals over
+folds).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import stats
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.intervals import Ranked, Z, weights
-from ehrsatz.evaluation.learners import boost, boosting_matrix, line, linear_matrix, varying
-from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
+from ehrsatz.evaluation.intervals import clipped, deal
+from ehrsatz.evaluation.space import Comparison
+from ehrsatz.evaluation.utility.trials import FOLDS, Folds, Part, Trials, folds_of, interval, trials_of, without_each
 
-MAX_ROWS = 20_000
-MAX_CELLS = 2_000_000
-MAX_CLASSES = 20
-LEAST = 5  # holdout rows inside and outside a class, below which it is left out
+SOURCE = "Esteban et al. 2017, arXiv:1706.02633"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Trial:
     real_interval: tuple[float, float]
     synthetic_interval: tuple[float, float]
     gap_interval: tuple[float, float]
+    folds: Folds | None
 
     @property
     def gap(self) -> float:
@@ -45,7 +46,7 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {
+        out: dict[str, Any] = {
             "learner": self.learner,
             "real": self.real,
             "synthetic": self.synthetic,
@@ -54,6 +55,14 @@ class Trial:
             "gap": self.gap,
             "gap_interval": list(self.gap_interval),
         }
+        if self.folds is not None:
+            out["folds"] = {
+                "real": [round(float(x), 4) for x in self.folds.holdout["train"]],
+                "synthetic": [round(float(x), 4) for x in self.folds.holdout["synthetic"]],
+                "real_mean": float(self.folds.holdout["train"].mean()),
+                "synthetic_mean": float(self.folds.holdout["synthetic"].mean()),
+            }
+        return out
 
 
 class Tstr(Metric):
@@ -66,228 +75,213 @@ class Tstr(Metric):
     name = "tstr"
     title = "Trained on synthetic, tested on real"
     family = "utility"
+    theme = "Prediction"
     goal = "maximise"
-    low, high, ideal = 0.0, 1.0, 1.0
+    low, high, ideal = -1.0, 1.0, 1.0
     needs = frozenset({"rows", "target"})
-    reference = "Esteban et al. 2017, arXiv:1706.02633"
+    what = "Four learners predict the target after synthetic and after real rows; both are tested on unseen real rows."
+    blind = "Other targets, and whether the model errs on the same patients."
+    reference = SOURCE
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
-        trials, params = trials_of(comparison, str(self.target), seed)
-        best = max(trials, key=lambda one: one.real)
-        measure = params["measure"]
+        trials = trials_of(comparison, str(self.target), seed)
+        found = compared(comparison, trials, seed)
+        best = next(one for one in found if one.learner == trials.best)
+        measure = trials.question.headline
         return Score(
             self.name,
             best.synthetic,
             best.synthetic_interval,
             best.real,
-            params["rows"],
-            {**params, "learner": best.learner},
+            len(trials.question.y["synthetic"]),
+            {**params_of(trials), "learner": best.learner},
             meaning=f"A model trained on synthetic rows reaches {measure} {best.synthetic:.3f} on unseen real rows; "
             f"trained on real rows it reaches {best.real:.3f}.",
-            details={"trials": [one.to_dict() for one in trials], "measure": measure},
+            details={
+                "trials": [one.to_dict() for one in found],
+                "measure": measure,
+                "curves": curves_of(trials),
+            },
+            baseline=0.0 if trials.question.is_number else 0.5,
         )
 
 
 class TstrGap(Metric):
-    """Largest loss, over two learners, from training on synthetic rows. Identical data 0, less is better."""
+    """Largest loss, over four learners, from training on synthetic rows. Identical data 0, less is better."""
 
     name = "tstr_gap"
     title = "Loss from training on synthetic"
     family = "utility"
+    theme = "Prediction"
     goal = "minimise"
-    low, high, ideal = -1.0, 1.0, 0.0
+    low, high, ideal = -2.0, 2.0, 0.0
     needs = frozenset({"rows", "target"})
-    reference = "Esteban et al. 2017, arXiv:1706.02633"
+    what = "The loss of the learner, of four, that loses most by learning from synthetic instead of real rows."
+    blind = "Other targets; a gain is no proof of quality, because a copy may be too regular."
+    reference = SOURCE
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
-        trials, params = trials_of(comparison, str(self.target), seed)
-        worst = max(trials, key=lambda one: one.gap)
+        trials = trials_of(comparison, str(self.target), seed)
+        found = compared(comparison, trials, seed)
+        worst = max(found, key=lambda one: one.gap)
+        measure = trials.question.headline
         lost = "loses" if worst.gap >= 0 else "gains"
         return Score(
             self.name,
             worst.gap,
             worst.gap_interval,
             0.0,
-            params["rows"],
-            {**params, "learner": worst.learner},
-            meaning=f"Training on synthetic instead of real rows {lost} {abs(worst.gap):.3f} {params['measure']} "
-            f"with {worst.learner}, the learner that fares worse.",
-            details={"trials": [one.to_dict() for one in trials], "measure": params["measure"]},
+            len(trials.question.y["synthetic"]),
+            {**params_of(trials), "learner": worst.learner},
+            meaning=f"Training on synthetic instead of real rows {lost} {abs(worst.gap):.3f} {measure} "
+            f"with {worst.learner}, the learner that fares worst.",
+            details={"trials": [one.to_dict() for one in found], "measure": measure},
         )
 
 
-def trials_of(comparison: Comparison, target: str, seed: int) -> tuple[list[Trial], dict[str, Any]]:
-    """Train and test both learners, once for both metrics."""
+class Trts(Metric):
+    """Score on synthetic rows of a model trained on real ones, by the learner that is best on real data.
 
-    def make() -> tuple[list[Trial], dict[str, Any]]:
-        view, feature = comparison.locate(target)
-        return _trials(comparison, view, feature, seed)
+    AUC: guessing 0.5, perfect 1; R2: the mean 0, perfect 1. A faithful copy scores as the reference does, which is the
+    same model on unseen real rows: less means that the copy lost what predicts, more that it is too regular.
+    """
 
-    out: tuple[list[Trial], dict[str, Any]] = comparison.once(("trials", target, seed), make)
+    name = "trts"
+    title = "Trained on real, tested on synthetic"
+    family = "utility"
+    theme = "Prediction"
+    goal = "maximise"
+    low, high, ideal = -1.0, 1.0, 1.0
+    needs = frozenset({"rows", "target"})
+    what = "A model that learned from real rows predicts the target of synthetic rows."
+    blind = "Variety: a copy of a few typical patients is easy to predict."
+    reference = SOURCE
+
+    def _compute(self, comparison: Comparison, *, seed: int) -> Score:
+        trials = trials_of(comparison, str(self.target), seed)
+        asked, best, measure = trials.question, trials.best, trials.question.headline
+        found = trials.on("synthetic", best, "train")
+        if not asked.is_number and not found.classes:
+            raise Unmeasured("Failed: no class of the target has five synthetic rows inside and outside.", "failed")
+        if asked.is_number and len(set(asked.y["synthetic"].tolist())) < 2:
+            raise Unmeasured("Failed: the target has one value in the synthetic rows.", "failed")
+        value, real = found.value(measure), trials.answers[best, "train"].value(measure)
+        part = deal(asked.samples["synthetic"].group, asked.view.rng(seed, "utility", "jackknife", "synthetic"))
+        spread: list[Part] = [(without_each(part, lambda w: found.value(measure, w)), 1.0)]
+        folds = folds_of(comparison, asked, seed, best)
+        if folds is not None:
+            spread.append((folds.across, folds.scale))
+        return Score(
+            self.name,
+            value,
+            interval(value, spread, self.low, self.high),
+            real,
+            len(asked.y["synthetic"]),
+            {**params_of(trials), "learner": best},
+            meaning=f"A model trained on real rows reaches {measure} {value:.3f} on synthetic rows; "
+            f"on unseen real rows it reaches {real:.3f}.",
+            details={"measure": measure, "folds": [] if folds is None else _finite(folds.across)},
+            baseline=0.0 if asked.is_number else 0.5,
+        )
+
+
+class Tsts(Metric):
+    """Score on synthetic rows of a model trained on other synthetic rows, over five folds.
+
+    AUC: guessing 0.5, perfect 1; R2: the mean 0, perfect 1. A faithful copy scores as the reference does: real rows,
+    five folds of the training half. Far more than the reference means that the copy is too regular.
+    """
+
+    name = "tsts"
+    title = "Trained and tested on synthetic"
+    family = "utility"
+    theme = "Prediction"
+    goal = "maximise"
+    low, high, ideal = -1.0, 1.0, 1.0
+    needs = frozenset({"rows", "target"})
+    what = "Five-fold cross-validation inside the synthetic rows, folds by subject, against the same inside real rows."
+    blind = "Whether what is learned holds for real patients."
+    reference = "Nadeau & Bengio 2003, doi:10.1023/A:1024068626366"
+
+    def _compute(self, comparison: Comparison, *, seed: int) -> Score:
+        trials = trials_of(comparison, str(self.target), seed)
+        folds = folds_of(comparison, trials.question, seed, trials.best)
+        if folds is None:
+            raise Unmeasured(f"Not measured: fewer than {FOLDS} subjects in train or in synthetic.")
+        inside = {key: values[np.isfinite(values)] for key, values in folds.inside.items()}
+        if not len(inside["synthetic"]):
+            raise Unmeasured("Failed: no fold of the synthetic rows has a class that can be told.", "failed")
+        value, k = float(inside["synthetic"].mean()), len(inside["synthetic"])
+        ends = None
+        if k > 1:
+            error = (inside["synthetic"].var(ddof=1) * (1 / k + 1 / (FOLDS - 1))) ** 0.5
+            ends = clipped(value, float(stats.t.ppf(0.975, k - 1) * error), self.low, self.high)
+        real = float(inside["train"].mean()) if len(inside["train"]) else None
+        measure = trials.question.headline
+        beside = "" if real is None else f"; real rows from real rows with {measure} {real:.3f}"
+        return Score(
+            self.name,
+            value,
+            ends,
+            real,
+            len(trials.question.y["synthetic"]),
+            {**params_of(trials), "learner": trials.best},
+            meaning=f"Synthetic rows are predicted from other synthetic rows with {measure} {value:.3f}{beside}.",
+            details={"measure": measure, "synthetic": _finite(inside["synthetic"]), "real": _finite(inside["train"])},
+            baseline=0.0 if trials.question.is_number else 0.5,
+        )
+
+
+def params_of(trials: Trials) -> dict[str, Any]:
+    """Return what was set for the trials, for a score."""
+    return {"measure": trials.question.headline, **trials.question.params(), "folds": FOLDS}
+
+
+def compared(comparison: Comparison, trials: Trials, seed: int) -> list[Trial]:
+    """Return each learner's score after real and after synthetic rows, with intervals over subjects and folds."""
+
+    def make() -> list[Trial]:
+        return [_trial(comparison, trials, one, seed) for one in trials.learners]
+
+    out: list[Trial] = comparison.once(("compared", *trials.question.key, seed), make)
     return out
 
 
-def _trials(comparison: Comparison, view: View, feature: Feature, seed: int) -> tuple[list[Trial], dict[str, Any]]:
-    without = frozenset({feature.name, *_determined_with(comparison, view, feature)})
-    n_inputs = len(view.features) - len(without)
-    if n_inputs < 1:
-        raise Unmeasured("Not measured: there is no column to predict the target from.")
-    kept, labels, number = _labels(view, feature)
-    cap = max(500, min(MAX_ROWS, MAX_CELLS // n_inputs))
-    n = min(cap, kept["train"].n, kept["synthetic"].n)
-    rows = {
-        "holdout": view.rng(seed, "utility", "rows", "holdout").permutation(kept["holdout"].n)[:cap],
-        "train": view.rng(seed, "utility", "rows", "learn").permutation(kept["train"].n)[:n],
-        "synthetic": view.rng(seed, "utility", "rows", "learn").permutation(kept["synthetic"].n)[:n],
-    }
-    part = {key: kept[key].take(np.sort(index)) for key, index in rows.items()}
-    y = {key: labels[key][np.sort(index)] for key, index in rows.items()}
-    measure = _R2(y["holdout"]) if number else _MacroAuc(y["holdout"])
-    draws = weights(part["holdout"].group, view.rng(seed, "utility", "bootstrap"))
-    names = ("gradient boosting", "ridge regression" if number else "logistic regression")
-    trials = []
-    for name in names:
-        boosting = name == names[0]
-        matrices = {
-            key: boosting_matrix(view, one, without)[0] if boosting else linear_matrix(view, one, without)
-            for key, one in part.items()
+def _trial(comparison: Comparison, trials: Trials, learner: str, seed: int) -> Trial:
+    measure = trials.question.headline
+    folds = folds_of(comparison, trials.question, seed, learner)
+    real, synthetic = (trials.answers[learner, side] for side in ("train", "synthetic"))
+    a, b = (without_each(trials.part, partial(one.value, measure)) for one in (real, synthetic))
+    mine = {side: [] if folds is None else [(folds.holdout[side], folds.scale)] for side in ("train", "synthetic")}
+    x, y = real.value(measure), synthetic.value(measure)
+
+    def around(value: float, parts: list[Part], low: float, high: float) -> tuple[float, float]:
+        return interval(value, parts, low, high) or (value, value)
+
+    return Trial(
+        learner,
+        x,
+        y,
+        around(x, [(a, 1.0), *mine["train"]], -1.0, 1.0),
+        around(y, [(b, 1.0), *mine["synthetic"]], -1.0, 1.0),
+        around(x - y, [(a - b, 1.0), *mine["train"], *mine["synthetic"]], -2.0, 2.0),
+        folds,
+    )
+
+
+def curves_of(trials: Trials) -> dict[str, Any]:
+    """Return ROC and precision-recall curves of the best learner at 21 points, mean over classes; none for a number."""
+    if trials.question.is_number:
+        return {}
+    out: dict[str, Any] = {"learner": trials.best}
+    for name, side in (("real", "train"), ("synthetic", "synthetic")):
+        ordered = trials.answers[trials.best, side].ordered
+        out[name] = {
+            "roc": np.mean([one.roc() for one in ordered], axis=0).round(4).tolist(),
+            "precision_recall": np.mean([one.precision_recall() for one in ordered], axis=0).round(4).tolist(),
         }
-        is_category = boosting_matrix(view, part["holdout"], without)[1] if boosting else []
-        keep = varying(*matrices.values())
-        is_category = [flag for flag, used in zip(is_category, keep) if used]
-        scores = {}
-        for key in ("train", "synthetic"):
-            guess = _predict(
-                matrices[key][:, keep], y[key], matrices["holdout"][:, keep], is_category, boosting, number, seed
-            )
-            scores[key] = measure.scores(guess, np.unique(y[key]) if not number else y[key])
-        trials.append(_trial(name, scores, measure, draws))
-    params = {
-        "target": feature.name,
-        "table": view.name,
-        "measure": "R2" if number else "AUC",
-        "rows": int(n),
-        "rows_tested": int(part["holdout"].n),
-        "left_out": sorted(without - {feature.name}),
-    }
-    return trials, params
+    return out
 
 
-def _trial(name: str, scores: dict[str, Any], measure: _R2 | _MacroAuc, draws: list[NDArray[np.float64]]) -> Trial:
-    real, synthetic = measure.value(scores["train"]), measure.value(scores["synthetic"])
-    a = np.array([measure.value(scores["train"], w) for w in draws])
-    b = np.array([measure.value(scores["synthetic"], w) for w in draws])
-
-    def around(value: float, spread: NDArray[np.float64]) -> tuple[float, float]:
-        reach = Z * float(spread.std(ddof=1))
-        return value - reach, min(1.0, value + reach)
-
-    return Trial(name, real, synthetic, around(real, a), around(synthetic, b), around(real - synthetic, a - b))
-
-
-def _labels(view: View, feature: Feature) -> tuple[dict[str, Sample], dict[str, NDArray[Any]], bool]:
-    """Return the rows with a usable target, the target (class numbers or a number), and whether it is a number."""
-    kept, labels = {}, {}
-    if feature.is_number:
-        real = np.concatenate([view.samples[key].raw[:, feature.slot] for key in ("train", "holdout")])
-        classes = np.unique(real[~np.isnan(real)])
-        number = len(classes) > 2
-        for key, sample in view.samples.items():
-            x = sample.raw[:, feature.slot]
-            used = ~np.isnan(x) if number else np.isin(x, classes)
-            kept[key] = sample.take(np.flatnonzero(used))
-            labels[key] = x[used] if number else np.searchsorted(classes, x[used])
-    else:
-        number = False
-        if len(feature.levels) > MAX_CLASSES:
-            raise Unmeasured(f"Not measured: the target has more than {MAX_CLASSES} classes.")
-        for key, sample in view.samples.items():
-            codes = sample.codes[:, feature.slot]
-            used = (codes > 0) & (codes <= len(feature.levels))
-            kept[key] = sample.take(np.flatnonzero(used))
-            labels[key] = codes[used].astype(np.int64)
-    for key in ("train", "holdout"):
-        if len(np.unique(labels[key])) < 2:
-            raise Unmeasured(f"Not measured: the target has fewer than two values in {key}.")
-    if kept["synthetic"].n < 10:
-        raise Unmeasured("Failed: fewer than ten synthetic rows have a usable target.", "failed")
-    return kept, labels, number
-
-
-def _determined_with(comparison: Comparison, view: View, feature: Feature) -> set[str]:
-    """Return columns that fix the target by a constraint of the schema: a sum it is part of, or a dependency."""
-    table = next((one for one in comparison.schema.tables if one.name == view.name), None)
-    out: set[str] = set()
-    for one in table.constraints if table is not None else ():
-        if feature.name in one.columns and one.kind in {"sum", "dependency"} and "when" not in one.params:
-            out |= set(one.columns) - {feature.name}
-    names = {one.name for one in view.features}
-    return out & names if len(names) - len(out & names) > 1 else set()
-
-
-def _predict(
-    x: NDArray[np.float64],
-    y: NDArray[Any],
-    x_test: NDArray[np.float64],
-    is_category: list[bool],
-    boosting: bool,
-    number: bool,
-    seed: int,
-) -> NDArray[np.float64]:
-    """Return predictions (R,) of a number, or class probabilities (R, classes in y); constant where y or x is."""
-    if len(np.unique(y)) < 2 or not x.shape[1]:
-        if number:
-            return np.full(len(x_test), float(np.mean(y)))
-        return np.tile(np.unique(y, return_counts=True)[1] / len(y), (len(x_test), 1))
-    if boosting:
-        model = boost(x, y, is_category, seed=seed, number=number)
-    else:
-        centre, scale = x.mean(axis=0), x.std(axis=0)
-        scale[scale == 0] = 1.0
-        x, x_test = (x - centre) / scale, (x_test - centre) / scale
-        model = line(x, y, number=number)
-    return np.asarray(model.predict(x_test) if number else model.predict_proba(x_test))
-
-
-class _MacroAuc:
-    """Mean over classes of the AUC of that class against the rest; of two classes, one AUC."""
-
-    def __init__(self, y: NDArray[np.int64]) -> None:
-        self.y = y
-        classes, counts = np.unique(y, return_counts=True)
-        usable = classes[(counts >= LEAST) & (len(y) - counts >= LEAST)]
-        if not len(usable):
-            raise Unmeasured(f"Not measured: no class of the target has {LEAST} holdout rows inside and outside.")
-        self.classes = usable[-1:] if len(classes) == 2 else usable
-
-    def scores(self, probabilities: NDArray[np.float64], known: NDArray[np.int64]) -> list[Ranked]:
-        """Rank the rows once per class; a class the model never saw gets the same score everywhere."""
-        place = {int(one): i for i, one in enumerate(known)}
-        return [
-            Ranked(self.y == one, probabilities[:, place[int(one)]] if int(one) in place else np.zeros(len(self.y)))
-            for one in self.classes
-        ]
-
-    def value(self, scores: list[Ranked], weight: NDArray[np.float64] | None = None) -> float:
-        """Return the macro AUC under row weights."""
-        return float(np.mean([one.auc(weight) for one in scores]))
-
-
-class _R2:
-    """Share of the variance of a number that the prediction explains."""
-
-    def __init__(self, y: NDArray[np.float64]) -> None:
-        self.y = y
-
-    def scores(self, guess: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the predictions, within the range of the training target."""
-        return np.clip(guess, known.min(), known.max())
-
-    def value(self, scores: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> float:
-        """Return R2 under row weights, not below -1."""
-        w = np.ones(len(self.y)) if weight is None else weight
-        mean = (w * self.y).sum() / w.sum()
-        total = (w * (self.y - mean) ** 2).sum()
-        if total <= 0:
-            return 0.0
-        return max(-1.0, float(1 - (w * (self.y - scores) ** 2).sum() / total))
+def _finite(values: Any) -> list[float]:
+    return [round(float(x), 4) for x in values if np.isfinite(x)]
