@@ -289,9 +289,13 @@ def _triples(view: View, task: Task, base: Structure, seed: int) -> list[Statist
         out.append(
             Statistic(4, f"{words}: equal to one real row alone", _count(which[alone], pool.n), True, None, names)
         )
-        out.append(Statistic(4, f"{words}: nearest first, 5 %", _count(which[first], pool.n), True, None, names))
         clear = ratio < 1
-        out.append(Statistic(4, f"{words}: nearest", _count(which[clear], pool.n), True, None, names))
+        for sign, rows in (
+            ("equal to one real row alone", which[alone]),
+            ("nearest first, 5 %", which[first]),
+            ("nearest", which[clear]),
+        ):
+            out.append(Statistic(4, f"{words}: {sign}", _count(rows, pool.n), True, columns=names))
     return out
 
 
@@ -352,7 +356,7 @@ def _excess(found: Found, k: int) -> tuple[float, float, float]:
 
 def _most_exposed(found: Found, groups: dict[str, float]) -> str | None:
     """Return the group of which half as many again are copied as of all, beyond chance; the first by that share."""
-    test, every, pool = found.test, found.statistics, found.structure.pool
+    every, pool = found.statistics, found.structure.pool
     cut = min(len(found.structure.nearest), max(LEAST, round(0.05 * len(found.structure.nearest))))
     words = f"proportion first: the first {cut:,} synthetic rows"
     whole = [k for k, one in enumerate(every) if one.family == 1 and one.words.endswith(words)]

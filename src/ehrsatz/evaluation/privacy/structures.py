@@ -177,14 +177,14 @@ def choose_subsets(
 ) -> list[tuple[Feature, ...]]:
     """Return triples of columns that single people out best.
 
-    All triples of the leading columns, and others at random. Columns that the task or the schema calls quasi-identifying
-    or sensitive lead, then those with the most different values.
+    All triples of the leading columns, and others at random. Columns that the task or the schema calls
+    quasi-identifying or sensitive lead, then those with the most different values.
     """
     named = {*task.quasi, *task.secrets}
 
     def richness(one: Feature) -> tuple[bool, int]:
         is_named = one.name in named or f"{one.table}.{one.name}" in named or one.disclosure in {"quasi", "sensitive"}
-        n = _distinct(view, one)
+        n = distinct(view, one)
         return is_named and n > 4, n
 
     rich = {one: richness(one) for one in view.features}
@@ -202,7 +202,8 @@ def choose_subsets(
     return out
 
 
-def _distinct(view: View, feature: Feature) -> int:
+def distinct(view: View, feature: Feature) -> int:
+    """Return how many different values a column has among real rows, of numbers at most 10,000 looked at."""
     if not feature.is_number:
         return len(feature.levels)
     real = [view.samples[key].raw[:5000, feature.slot] for key in ("train", "holdout")]
