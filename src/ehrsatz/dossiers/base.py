@@ -241,7 +241,7 @@ def compose(name: str, text: str, evidence: Evidence, identifiers: Mapping[str, 
 
 
 def _identifier(evidence: Evidence, letter: str, what: str) -> Statement:
-    text = f"({letter}) {what.capitalize()}: {{fact:scan.{letter}.hits}} cells"
+    text = f"({letter}) {what[:1].upper()}{what[1:]}: {{fact:scan.{letter}.hits}} cells"
     text += f" look like it, in {{fact:scan.{letter}.columns}}." if evidence.facts[f"scan.{letter}.hits"] else " found."
     if evidence.facts[f"scan.{letter}.fabricated"] != "none":
         text += f" Withheld from the generator and made anew: {{fact:scan.{letter}.fabricated}}."
