@@ -22,7 +22,7 @@ from ehrsatz.evaluation.base import Unmeasured
 from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
 from ehrsatz.evaluation.task import Task
 
-N_ATTACKS = 2500  # half-width of the interval at most 0.02
+N_ATTACKS = 5000  # half-width of a rate's interval at most 0.014
 MAX_SYNTHETIC = 10_000
 MAX_SECRETS = 6
 LEAST_ATTACKS = 10
@@ -68,14 +68,20 @@ class Trial:
 
         Wilson's half-widths of the two rates, carried through the formula (Giomi et al. 2023, section 4).
         """
-        z = float(stats.norm.ppf(1 - 0.025 / max(1, comparisons)))
-        (main, d_main), (control, d_control) = (_wilson(h, n, z) for h, n in zip(self.hits[:2], self.n[:2]))
-        if control >= 1:
-            return 0.0, 1.0
-        value = (main - control) / (1 - control)
-        reach = float(np.hypot(d_main / (1 - control), d_control * (main - 1) / (1 - control) ** 2))
+        value, reach = self._propagated(float(stats.norm.ppf(1 - 0.025 / max(1, comparisons))))
         low, high = (min(1.0, max(0.0, end)) for end in (value - reach, value + reach))
         return min(low, self.risk), max(high, self.risk)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the excess."""
+        return self._propagated(1.0)[1]
+
+    def _propagated(self, z: float) -> tuple[float, float]:
+        """Return the excess of the middles of Wilson's intervals, and its half-width."""
+        (main, d_main), (control, d_control) = (_wilson(h, n, z) for h, n in zip(self.hits[:2], self.n[:2]))
+        slope = (main - 1) / (1 - control) ** 2  # a Wilson middle is below 1
+        return (main - control) / (1 - control), float(np.hypot(d_main / (1 - control), d_control * slope))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -102,7 +108,7 @@ def _wilson(hits: int, n: int, z: float) -> tuple[float, float]:
 
 
 def worst(trials: list[Trial]) -> Trial:
-    """Return the trial whose risk is surely largest: by the lower end of its interval, then attacks, then excess.
+    """Return the trial whose risk is most surely above 0: by the lower end of its interval, then in standard errors.
 
     Raises
     ------
@@ -112,7 +118,7 @@ def worst(trials: list[Trial]) -> Trial:
     open_ones = [one for one in trials if one.rates[1] < 1 and min(one.n[:2]) >= LEAST_ATTACKS]
     if not open_ones:
         raise Unmeasured("Not measured: every attack succeeds on unseen people too, or fewer than ten could be made.")
-    return max(open_ones, key=lambda one: (one.interval(len(trials))[0], min(one.n[:2]), one.excess))
+    return max(open_ones, key=lambda one: (one.interval(len(trials))[0], one.excess / max(one.error, 1e-9)))
 
 
 def quasi_columns(view: View, task: Task) -> tuple[Feature, ...]:

@@ -48,8 +48,12 @@ class ExactCopies(Metric):
     name = "exact_copies"
     title = "Exact copies"
     family = "privacy"
+    theme = "Copies"
     goal = "minimise"
     low, high, ideal = 0.0, 1.0, 0.0
+    what = "Synthetic rows that equal a training row in every column, and as many holdout rows for comparison."
+    blind = "One digit changed and it is no exact copy; rows kept in part."
+    reference = "Platzer & Reutterer 2021, doi:10.3389/fdata.2021.679939"
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         best: Score | None = None
@@ -75,9 +79,13 @@ class NearCopies(Metric):
     name = "near_copies"
     title = "Near copies"
     family = "privacy"
+    theme = "Copies"
     goal = "minimise"
     low, high, ideal = 0.0, 1.0, 0.0
     needs = frozenset({"rows"})
+    what = "Synthetic rows nearer to a training row than 99 % of unseen people are; the same for holdout rows."
+    blind = "One radius for all: near copies of unusual patients lie farther out; rows kept in part."
+    reference = "Platzer & Reutterer 2021, doi:10.3389/fdata.2021.679939"
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         best: Score | None = None
@@ -109,9 +117,15 @@ class DcrShare(Metric):
     name = "dcr_share"
     title = "Nearer to the training rows"
     family = "privacy"
+    theme = "Copies"
     goal = "minimise"
     low, high, ideal = 0.0, 1.0, 0.5
     needs = frozenset({"rows"})
+    what = "For each synthetic row: is the nearest real person one the generator saw, or one it did not see?"
+    blind = (
+        "Shares of distances miss rows kept in part and rare verbatim copies: tables that pass can be open to "
+        "membership inference (Yao et al., The DCR Delusion, 2025, arXiv:2505.01524). leak looks at those."
+    )
     reference = "Platzer & Reutterer 2021, doi:10.3389/fdata.2021.679939"
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:

@@ -10,6 +10,7 @@ preserving synthetic health data, Neurocomputing 416, 2020, doi:10.1016/j.neucom
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,7 +135,7 @@ class Identifiability(_Difference):
 
     def _gap(self, view: View, cut: dict[str, Points]) -> Gap:
         near = {key: nearer_synthetic(cut, key) for key in ("train", "holdout")}
-        error = float(np.hypot(*(clustered_error(near[key], cut[key].group) for key in near)))
+        error = math.hypot(*(clustered_error(near[key], cut[key].group) for key in near))
         return Gap(float(near["train"].mean()), float(near["holdout"].mean()), error)
 
     def _sentence(self, gap: Gap) -> str:

@@ -179,8 +179,8 @@ class Tcap(Metric):
     needs = frozenset({"rows"})
     tells = frozenset()
     what = (
-        "Where all synthetic rows with a person's quasi-identifiers state one value of a sensitive column, the value is "
-        "attributed to the person: the share that is true, and the same for people never seen."
+        "Where all synthetic rows with a person's quasi-identifiers state one value of a sensitive column, the value "
+        "is attributed to the person: the share that is true, and the same for people never seen."
     )
     blind = "It says nothing about people whose quasi-identifiers no synthetic row has."
     reference = "Taub et al. 2018, doi:10.1007/978-3-319-99771-1_9"

@@ -57,8 +57,8 @@ class Linkability(Metric):
             0.0,
             one.n[0],
             {"attack": one.name, "attacks": one.n[0], "neighbours": NEIGHBOURS, "table": table},
-            meaning=f"The two parts of {100 * main:.1f} % of the attacked training subjects are linked ({one.name}), of "
-            f"people never seen {100 * control:.1f} %, by guessing {100 * guess:.1f} %. Beyond chance: "
+            meaning=f"The two parts of {100 * main:.1f} % of the attacked training subjects are linked ({one.name}), "
+            f"of people never seen {100 * control:.1f} %, by guessing {100 * guess:.1f} %. Beyond chance: "
             f"{100 * one.risk:.1f} % at risk.",
             details={"attacks": [{**trial.to_dict(), "table": name} for name, trial in every]},
             baseline=guess,

@@ -81,7 +81,8 @@ class Membership(Metric):
             min(MAX_POOL, worst.samples["synthetic"].n),
             {"attacked": n, "attacks": [a.name for a in attacks], "neighbours": NEIGHBOURS, "table": worst.name},
             meaning=f"An attacker who holds one record of a training subject and one of an outsider picks the training "
-            f"subject {100 * one.auc:.0f} times in 100 (guessing: 50), with the strongest of {_number(attacks)} attacks.",
+            f"subject {100 * one.auc:.0f} times in 100 (guessing: 50), with the strongest of {_number(attacks)} "
+            "attacks.",
             details={
                 "attacks": [
                     {
@@ -250,10 +251,10 @@ def _scores(
 
 
 def close_by(x: NDArray[np.float32], made: NDArray[np.float32], radius: float) -> NDArray[np.float64]:
-    """Return the sum over synthetic rows within a radius of log(radius / distance), per row of x (Hilprecht et al. 2019).
+    """Return the sum over synthetic rows within a radius of log(radius / distance), per row of x.
 
-    The radius is the median over the attacked of the smallest distance (their median heuristic); a distance of less than
-    a thousandth of it counts as that.
+    Hilprecht et al. 2019; the radius is the median over the attacked of the smallest distance (their median
+    heuristic). A distance of less than a thousandth of it counts as that.
     """
     out = np.empty(len(x))
     step = max(1, (1 << 22) // max(1, len(made)))
@@ -318,13 +319,19 @@ def _result(
 
 
 def found_at(y: NDArray[np.bool_], s: NDArray[np.float64], fpr: float) -> float:
-    """Return the share of members above the score that at most this share of non-members exceeds."""
-    return float((s[y] > np.quantile(s[~y], 1 - fpr, method="higher")).mean())
+    """Return the share of members that are found at this share of false alarms, ties in proportion."""
+    return float(np.interp(fpr, *_steps(y, s)))
 
 
 def _curve(y: NDArray[np.bool_], s: NDArray[np.float64]) -> NDArray[Any]:
     """Return the true positive rate at false positive rates 0, 0.05, ..., 1, ties in proportion."""
+    return np.interp(np.linspace(0, 1, 21), *_steps(y, s))
+
+
+def _steps(y: NDArray[np.bool_], s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return false and true positive rates at the thresholds, both rising."""
     order = np.argsort(-s, kind="stable")
     last = np.r_[np.flatnonzero(np.diff(s[order])), len(s) - 1]
     up, down = np.cumsum(y[order])[last] / y.sum(), np.cumsum(~y[order])[last] / (~y).sum()
-    return np.interp(np.linspace(0, 1, 21), np.r_[0, down], np.r_[0, up])
+    best = np.r_[down[1:] != down[:-1], True]  # of thresholds with one false rate, the last finds most
+    return np.r_[0, down[best]] if down[0] > 0 else down[best], np.r_[0, up[best]] if down[0] > 0 else up[best]

@@ -8,7 +8,8 @@ the families' p-values (min-P), and the p-value of that minimum is read off the 
 is exact whatever the number of statistics and however they depend on each other.
 
 References: Westfall & Young, Resampling-Based Multiple Testing, 1993; Phipson & Smyth, Permutation p-values should
-never be zero, SAGMB 9, 2010, doi:10.2202/1544-6115.1585; Clopper & Pearson, Biometrika 26, 1934, doi:10.1093/biomet/26.4.404.
+never be zero, SAGMB 9, 2010, doi:10.2202/1544-6115.1585; Clopper & Pearson, Biometrika 26, 1934,
+doi:10.1093/biomet/26.4.404.
 """
 
 from __future__ import annotations

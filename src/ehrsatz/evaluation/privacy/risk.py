@@ -80,8 +80,8 @@ class IdentityRisk(Metric):
     low, high, ideal = 0.0, 1.0, 0.0
     tells = frozenset()
     what = (
-        "Training subjects whose quasi-identifiers a synthetic row has and of whom it states something right that could "
-        "not be guessed, weighted by one over the number of people who share the quasi-identifiers."
+        "Training subjects whose quasi-identifiers a synthetic row has and of whom it states something right that "
+        "could not be guessed, weighted by one over the number of people who share the quasi-identifiers."
     )
     blind = "It rests on which columns are called quasi-identifiers; matches with people never seen are chance."
     reference = "El Emam et al. 2020, doi:10.2196/23139"
@@ -186,7 +186,7 @@ def risk_of(view: View, known: tuple[Feature, ...], secrets: tuple[Feature, ...]
     code = keys(view, known)
     own = view.samples[key]
     shift = int(view.samples["train"].group.max(initial=-1)) + 1
-    values, number = np.unique(np.concatenate([code["train"], code["holdout"]]), return_inverse=True)
+    _, number = np.unique(np.concatenate([code["train"], code["holdout"]]), return_inverse=True)
     group = np.concatenate([view.samples["train"].group, view.samples["holdout"].group + shift])
     population = subjects_in(number, group)
     n_train = view.samples["train"].n

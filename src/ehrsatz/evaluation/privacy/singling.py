@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.privacy.attacks import N_ATTACKS, Trial, differing, quasi_columns, worst
+from ehrsatz.evaluation.privacy.attacks import Trial, differing, quasi_columns, worst
 from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
 from ehrsatz.evaluation.task import Task
 
 MAX_ROWS = 10_000
+N_ATTACKS = 2500  # predicates of each kind; half-width of a rate's interval at most 0.02
 MOST_COLUMNS = 8
 TRIES = 3  # predicates tried for each one wanted
 

@@ -192,7 +192,7 @@ def choose_subsets(
     if len(ordered) < 3:
         return [tuple(ordered)] if ordered else []
     first = ordered[: LEADING if len(ordered) <= LEADING else LEADING - 2]
-    out = list(combinations(first, 3))[:most]
+    out: list[tuple[Feature, ...]] = [tuple(one) for one in combinations(first, 3)][:most]
     seen = set(out)
     while len(out) < min(most, comb(len(ordered), 3)):
         drawn = tuple(ordered[i] for i in sorted(rng.permutation(len(ordered))[:3]))
@@ -266,7 +266,7 @@ def in_subset(
     first, count = real.cells(columns)
     if len(first) < 2:
         return np.full(len(made), first[0]), np.ones(len(made)), np.zeros(len(made), bool)
-    tree = cKDTree(real.places[np.ix_(first, columns)], balanced_tree=False, compact_nodes=False)
+    tree = cKDTree(real.places[first][:, columns], balanced_tree=False, compact_nodes=False)
     d, which = tree.query(made[:, columns], 2)
     alone = count[which[:, 0]] == 1
     ratio = np.where(alone, d[:, 0] / d[:, 1], 1.0)

@@ -106,7 +106,7 @@ def _search(
     for i, triple in enumerate(triples):
         columns = [slot[one] for one in triple]
         first, _ = table.cells(columns)
-        tree = cKDTree(table.places[np.ix_(first, columns)], balanced_tree=False, compact_nodes=False)
+        tree = cKDTree(table.places[first][:, columns], balanced_tree=False, compact_nodes=False)
         scores.append(-tree.query(people[:, columns], 1)[0].astype(np.float32))
         for k in (0, 1):
             reached[i, k] = auc(member[half == k], scores[-1][half == k])
