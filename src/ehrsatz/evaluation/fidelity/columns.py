@@ -3,7 +3,9 @@
 A tally counts the present cells of a column value by value in all three datasets; missing cells are compared in
 missingness.py. A measure is a function of two tallies that also gives its slopes: how much the value moves per unit
 of share that is added at each value. From the slopes comes the interval, a delete-a-group jackknife by subject that is
-linearised (the infinitesimal jackknife of Efron), which costs one pass over the rows.
+linearised (the infinitesimal jackknife of Efron), which costs one pass over the rows. It tells how far the value would
+move with other rows of the same number. Distances are never below zero, so few rows alone make them larger, in the
+value and in the reference alike: a value is read beside its reference.
 
 References: Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM 1982, chapter 6,
 doi:10.1137/1.9781611970319; Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
@@ -268,6 +270,7 @@ class ColumnMetric(Metric):
         line: dict[str, Any] = {
             "column": tally.feature.name,
             "table": tally.feature.table,
+            "kind": tally.feature.kind,
             "value": value,
             "reference": reference,
         }

@@ -244,7 +244,9 @@ def _patterns(comparison: Comparison, view: View, seed: int) -> _Patterns | None
     if not len(some):
         return None
     masks = {key: mask[:, some] for key, mask in gone.items()}
-    packed = np.packbits(np.concatenate(list(masks.values())), axis=1)  # (R, columns) -> (R, bytes)
+    packed = np.ascontiguousarray(
+        np.packbits(np.concatenate(list(masks.values())), axis=1)
+    )  # (R, columns) -> (R, bytes)
     kinds, place = np.unique(packed.view(f"V{packed.shape[1]}").reshape(-1), return_inverse=True)
     ends = np.cumsum([len(mask) for mask in masks.values()])
     number = dict(zip(masks, np.split(place, ends[:-1])))
