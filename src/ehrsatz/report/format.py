@@ -31,6 +31,11 @@ def number(value: float | None) -> str:
     return f"{value:,.{3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0}f}"
 
 
+def measure(value: float | None, unit: str = "") -> str:
+    """Return a number with its unit; percent with one digit."""
+    return f"{value:.1f} %" if unit == "%" and value is not None else number(value)
+
+
 def interval(ends: Any) -> str:
     """Return an interval in words."""
     return "none" if ends is None else f"{number(ends[0])} to {number(ends[1])}"

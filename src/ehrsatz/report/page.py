@@ -98,6 +98,8 @@ def render(data: Mapping[str, Any]) -> str:
         number=format.number, interval=format.interval, figure=_figure, anchor=_anchor, sign=lambda one: SIGNS[one]
     )
     environment.globals.update(draw=charts.draw, strip=charts.strip, folding=_folding)
+    opened = _opened(data)
+    environment.tests["open_picture"] = lambda picture: id(picture) in opened
     room = resources.files("ehrsatz.report")
     style = re.sub(r"\s*\n\s*", "", room.joinpath("report.css").read_text(encoding="utf-8"))
     text = room.joinpath("report.html.j2").read_text(encoding="utf-8")
@@ -109,14 +111,31 @@ def render(data: Mapping[str, Any]) -> str:
 
 def _folding(scores: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return the scores of a theme that stand open, and those that a click opens."""
-    told = [one for one in scores if one["thresholds"] or one["compared"] == "worse than real data" or one["pictures"]]
-    rest = [one for one in scores if one not in told and one["status"] == "measured"]
-    unknown = [one for one in scores if one not in told and one["status"] != "measured"]
-    room = max(0, OPEN_SCORES - len(told))
-    shown, folded = [*told, *rest[:room]], [*rest[room:], *unknown]
+    rank = [
+        0 if one["thresholds"] or one["compared"] == "worse than real data" else 1 if one["status"] == "measured" else 2
+        for one in scores
+    ]
+    room = max(0, OPEN_SCORES - rank.count(0))
+    plain = [i for i, r in enumerate(rank) if r == 1]
+    shown = {i for i, r in enumerate(rank) if r == 0} | set(plain[:room])
+    folded = [i for i in sorted(range(len(rank)), key=lambda i: rank[i]) if i not in shown]
     if len(folded) == 1:
-        shown, folded = [*shown, *folded], []
-    return [one for one in scores if one in shown], folded
+        shown, folded = shown | set(folded), []
+    return [one for i, one in enumerate(scores) if i in shown], [scores[i] for i in folded]
+
+
+def _opened(data: Mapping[str, Any]) -> set[int]:
+    """Return which pictures stand open, by identity: of a theme the first of each title and the first map; no tables."""
+    out = set()
+    for page in data["pages"]:
+        for theme in page["themes"]:
+            seen = {"table"}
+            for picture in (one for score in theme["scores"] for one in score["pictures"]):
+                sort = picture["kind"] if picture["kind"] in {"table", "difference"} else picture["title"]
+                if sort not in seen:
+                    out.add(id(picture))
+                seen.add(sort)
+    return out
 
 
 def _anchor(words: str) -> str:

@@ -13,6 +13,7 @@ from ehrsatz.report.words import DECISIONS
 Scores = Sequence[Mapping[str, Any]]
 LED = ("Attacks", "Membership", "Exposure", "Copies", "Whole rows", "Single columns", "Prediction", "Estimates")
 MOST_SENTENCES = 6
+TRACES = "Traces that were found"
 STATES = {"passed": "kept", "missed": "missed", "does not apply": "does not apply"}
 
 
@@ -27,6 +28,9 @@ def verdict_page(verdict: Verdict | None, scores: Scores, evaluation: Any = None
     if checks:
         kept = len(checks) - len(against)
         sentence += f" {kept} of {len(checks)} checks did not object."
+    left = residual(scores, checks)
+    if decision == "pass" and any(one["heading"] == TRACES for one in left):
+        sentence += " Traces of real people were found all the same: read what can still go wrong before it leaves."
     return {
         "decision": decision,
         "heading": heading,
@@ -34,7 +38,7 @@ def verdict_page(verdict: Verdict | None, scores: Scores, evaluation: Any = None
         "policy": "" if verdict is None else str(verdict.policy.get("name", "")),
         "purpose": "" if verdict is None else str(verdict.policy.get("purpose", "")),
         "evidence": evidence(scores),
-        "residual": residual(scores, checks),
+        "residual": left,
         "changes": changes(verdict, evaluation, titles),
         "checks": checks,
     }
@@ -84,7 +88,7 @@ def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[s
     if worse:
         names = ", ".join(one["title"].lower() for one in worse)
         add(
-            "Traces that were found",
+            TRACES,
             f"By more than chance explains, the synthetic rows give more away than fresh real ones would: {names}.",
         )
     chance = [one for one in checks if one["state"] == "kept by chance"]
@@ -94,9 +98,11 @@ def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[s
             "Passed within chance",
             f"Beyond the limit, by no more than the interval explains: {names}. More subjects would tell.",
         )
-    blind = list(dict.fromkeys(one["blind"] for one in privacy if one["status"] == "measured" and one["blind"]))
+    blind = {one["blind"]: one["title"] for one in privacy if one["status"] == "measured" and one["blind"]}
     if blind:
-        add("What the privacy tests cannot see", " ".join(_sentence(one) for one in blind[:4]))
+        told = [f"{title}: {_sentence(words[:1].lower() + words[1:])}" for words, title in list(blind.items())[:4]]
+        more = " Every measure on the privacy officer's page says what it cannot see." if len(blind) > 4 else ""
+        add("What the privacy tests cannot see", " ".join(told) + more)
     unknown = [one["title"] for one in scores if one["status"] != "measured"]
     if unknown:
         shown = ", ".join(one.lower() for one in unknown[:12])

@@ -135,7 +135,7 @@ def _score(score: Score, about: Mapping[str, Any], checks: Sequence[Check]) -> d
         "what": about.get("what", ""),
         "blind": about.get("blind", ""),
         "source": about.get("source", ""),
-        "pictures": pictures(score.details) if score.status == "measured" else [],
+        "pictures": pictures(score.details, about) if score.status == "measured" else [],
     }
     out = plain(out)
     return out
@@ -147,7 +147,7 @@ def _once(scores: Sequence[Mapping[str, Any]]) -> None:
     for one in scores:
         kept = []
         for picture in one["pictures"]:
-            text = json.dumps(picture, sort_keys=True)
+            text = json.dumps([picture["kind"], picture["data"]], sort_keys=True)
             if text not in seen:
                 kept.append(picture)
             seen.add(text)

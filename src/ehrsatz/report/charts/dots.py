@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ehrsatz.report.charts.base import MARKS, cut, line, mark, svg, text, tick, ticks
-from ehrsatz.report.format import number
+from ehrsatz.report.format import measure
 
 WIDTH = 340
 STEP = 15  # height of one mark
@@ -20,7 +20,7 @@ def dots(data: Mapping[str, Any], alt: str) -> Markup:
     data: `rows` with `label` and `marks` (`series`, `value`, `interval` or null), `low` and `high` of the scale,
     `lines` with `at` and `label`.
     """
-    low, high = data["low"], data["high"]
+    low, high, unit = data["low"], data["high"], data["unit"]
     left, right = 8, WIDTH - 52
 
     def x(value: float) -> float:
@@ -35,18 +35,18 @@ def dots(data: Mapping[str, Any], alt: str) -> Markup:
         y += 17
         for m in marks:
             middle = y + STEP / 2
-            tip = f"{one['label']}: {m['name']} {number(m['value'])}"
+            tip = f"{one['label']}: {m['name']} {measure(m['value'], unit)}"
             if m["interval"] is not None:
                 a, b = (x(end) for end in m["interval"])
                 rows.append(line(a, middle, b, middle, f"reach-{m['series']}"))
-                tip += f" ({number(m['interval'][0])} to {number(m['interval'][1])})"
+                tip += f" ({measure(m['interval'][0], unit)} to {measure(m['interval'][1], unit)})"
             rows.append(mark(m["series"], x(m["value"]), middle, tip))
-            rows.append(text(WIDTH - 2, middle + 4, number(m["value"]), "end"))
+            rows.append(text(WIDTH - 2, middle + 4, measure(m["value"], unit), "end"))
             y += STEP
         y += 5
     for value in ticks(low, high):
         parts.append(line(x(value), top, x(value), y, "gridline"))
-        parts.append(text(x(value), y + 13, tick(value), "middle", 10))
+        parts.append(text(x(value), y + 13, tick(value) + (" %" if unit == "%" else ""), "middle", 10))
     for one in data["lines"]:
         parts.append(line(x(one["at"]), top - 2, x(one["at"]), y, "guess"))
         anchor = "start" if x(one["at"]) < WIDTH * 0.3 else "end" if x(one["at"]) > WIDTH * 0.7 else "middle"

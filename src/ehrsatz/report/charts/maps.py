@@ -11,42 +11,47 @@ from ehrsatz.report.charts.base import cut, rect, svg, text
 
 
 def difference(data: Mapping[str, Any], alt: str) -> Markup:
-    """Draw the lower triangle of synthetic minus real: plain cells are stronger, striped ones weaker."""
-    names, real, made = data["columns"], data["real"], data["synthetic"]
-    n = len(names)
-    cell = max(8.0, min(24.0, 620 / max(1, n)))
+    """Draw synthetic minus real, pair by pair: plain cells are stronger, striped ones weaker.
+
+    data: `columns` and, where they are others, `rows`; `real` and `synthetic` strengths, null where there is none;
+    `scale`: the difference of full colour. Of columns against themselves the lower triangle is drawn.
+    """
+    across, real, made = data["columns"], data["real"], data["synthetic"]
+    square = data["rows"] is None
+    down = across if square else data["rows"]
+    cell = max(9.0, min(24.0, 620 / max(1, len(across))))
     font = min(11.0, cell + 1)
-    left = 12 + 0.62 * font * max((len(cut(name, 24)) for name in names), default=0)
-    size = cell * n
-    width = left + size + 6
-    height = size + 16 + 0.62 * font * max((len(cut(name, 18)) for name in names), default=0)
+    left = 12 + 0.62 * font * max((len(cut(name, 24)) for name in down), default=0)
+    wide, high = cell * len(across), cell * len(down)
+    height = high + 16 + 0.62 * font * max((len(cut(name, 18)) for name in across), default=0)
     parts = []
-    for i in range(n):
+    for j, name in enumerate(across):
+        x = left + j * cell + cell * 0.5 + font * 0.35
+        turn = f'transform="translate({x:.1f} {high + 6:.1f}) rotate(-90)" text-anchor="end" font-size="{font:.1f}"'
+        parts.append(f"<text {turn}>{escape(cut(name, 18))}</text>")
+    for i, name in enumerate(down):
         y = i * cell
-        parts.append(text(left - 5, y + cell * 0.5 + font * 0.35, cut(names[i], 24), "end", font))
-        x = left + i * cell + cell * 0.5 + font * 0.35
-        turn = f'transform="translate({x:.1f} {size + 6:.1f}) rotate(-90)" text-anchor="end" font-size="{font:.1f}"'
-        parts.append(f"<text {turn}>{escape(cut(names[i], 18))}</text>")
-        if i:
-            parts.append(rect(left, y, i * cell - 1, cell - 1, "cell"))
-        for j in range(i):
+        parts.append(text(left - 5, y + cell * 0.5 + font * 0.35, cut(name, 24), "end", font))
+        last = i if square else len(across)
+        if last:
+            parts.append(rect(left, y, last * cell - 1, cell - 1, "cell"))
+        for j in range(last):
             a, b = real[i][j], made[i][j]
             spot = (left + j * cell, y, cell - 1, cell - 1)
             if a is None or b is None:
                 parts.append(rect(*spot, "none"))
                 continue
-            gap = b - a
-            shade = min(1.0, abs(gap) / 0.5)
+            shade = min(1.0, abs(b - a) / data["scale"])
             if shade < 0.04:
                 continue
-            tip = f"{names[j]} and {names[i]}: real {a:.2f}, synthetic {b:.2f}"
+            tip = escape(f"{across[j]} and {name}: real {a:.2f}, synthetic {b:.2f}")
             weaker = not (a * b >= 0 and abs(b) > abs(a))
-            parts.append(f"<g><title>{escape(tip)}</title>" if abs(gap) >= 0.05 else "<g>")
+            parts.append(f"<g><title>{tip}</title>" if shade >= 0.1 else "<g>")
             parts.append(rect(*spot, "less" if weaker else "more", f' fill-opacity="{shade:.2f}"'))
             if weaker and shade >= 0.2:
                 parts.append(rect(*spot, "hatch"))
             parts.append("</g>")
-    return svg(width, height, parts, alt, css="map")
+    return svg(left + wide + 6, height, parts, alt, css="map")
 
 
 def grids(data: Mapping[str, Any], alt: str) -> Markup:

@@ -37,13 +37,13 @@ def strip(score: Mapping[str, Any]) -> Markup:
     if score["ideal"] is not None and low <= score["ideal"] <= high:
         at = x(score["ideal"])
         parts.append(f'<path class="ideal" d="M{at:.1f} {MIDDLE + 7}l4 7h-8z"><title>ideal</title></path>')
-    if score["baseline"] is not None:
-        words.append(f"without skill {number(score['baseline'])}")
-        parts.append(mark("baseline", x(score["baseline"]), MIDDLE, f"without skill: {number(score['baseline'])}"))
     if score["interval"] is not None:
         a, b = (x(end) for end in score["interval"])
         parts.append(line(a, MIDDLE, b, MIDDLE, "reach-synthetic"))
         words.append(f"95 % interval {number(score['interval'][0])} to {number(score['interval'][1])}")
+    if score["baseline"] is not None:
+        words.append(f"without skill {number(score['baseline'])}")
+        parts.append(mark("baseline", x(score["baseline"]), MIDDLE, f"without skill: {number(score['baseline'])}"))
     parts.append(mark("synthetic", x(score["value"]), MIDDLE, number(score["value"])))
     if score["reference"] is not None:
         words.append(f"real data {number(score['reference'])}")

@@ -13,17 +13,25 @@ from typing import Any
 from ehrsatz.report.figures import fidelity, privacy, utility
 from ehrsatz.report.figures.base import Picture
 
-DRAWN: dict[str, Callable[[Any, Mapping[str, Any]], list[Picture]]] = {
+DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Picture]]] = {
     **fidelity.DRAWN,
     **utility.DRAWN,
     **privacy.DRAWN,
 }
 
 
-def pictures(details: Mapping[str, Any]) -> list[Picture]:
-    """Return the pictures of one score, in the order of `DRAWN`."""
+def pictures(details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    """Return the pictures of one score, in the order of `DRAWN`.
+
+    Parameters
+    ----------
+    details
+        What the score found.
+    about
+        Title, theme and goal of its metric.
+    """
     found: list[Picture] = []
     for key, make in DRAWN.items():
         if details.get(key):
-            found += make(details[key], details)
+            found += make(details[key], details, about)
     return found

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ehrsatz.report.format import number
+from ehrsatz.report.format import measure
 
 Picture = dict[str, Any]
 MAX_ROWS = 24  # rows of one dot plot or ranking
 
 
-def picture(kind: str, title: str, caption: str, alt: str, data: Mapping[str, Any], left_out: int = 0) -> Picture:
-    """Return one picture."""
+def picture(
+    kind: str,
+    title: str,
+    caption: str,
+    alt: str,
+    data: Mapping[str, Any],
+    left_out: int = 0,
+    notes: Sequence[str] = (),
+) -> Picture:
+    """Return one picture; notes are sentences that stand below it."""
     return {
         "kind": kind,
         "title": title,
@@ -20,6 +28,7 @@ def picture(kind: str, title: str, caption: str, alt: str, data: Mapping[str, An
         "alt": alt,
         "data": dict(data),
         "left_out": max(0, left_out),
+        "notes": list(notes),
     }
 
 
@@ -39,6 +48,95 @@ def mark(series: str, name: str, value: float | None, interval: Any = None) -> d
     return {"series": series, "name": name, "value": value, "interval": ends}
 
 
+VALUES = (
+    "value",
+    "similarity",
+    "auc",
+    "distance",
+    "rate",
+    "share",
+    "risk",
+    "excess",
+    "gap",
+    "score",
+    "error",
+    "l",
+    "t",
+)
+LABELS = ("group", "learner", "term", "part", "secret", "what", "formula", "label", "name", "attack", "class")
+
+
+def label_of(one: Mapping[str, Any]) -> str:
+    """Return what one entry is about: a group, a code with its lag, columns together."""
+    if isinstance(one.get("columns"), Sequence) and not isinstance(one["columns"], str):
+        return " with ".join(str(name) for name in one["columns"])
+    if isinstance(one.get("missing"), Sequence) and not isinstance(one["missing"], str):
+        return " + ".join(str(name) for name in one["missing"]) + " missing" if one["missing"] else "nothing missing"
+    if isinstance(one.get("secret"), str) and isinstance(one.get("attack"), str):
+        return f"{one['secret']} ({one['attack']})"
+    if "code" in one:
+        return f"{one['code']}, lag {one['lag']}" if "lag" in one else str(one["code"])
+    return next((str(one[key]) for key in (*LABELS, "column") if isinstance(one.get(key), str)), "")
+
+
+def marks_of(one: Mapping[str, Any], scale: float = 1.0) -> list[dict[str, Any]]:
+    """Return the marks of one entry, by the sides that it names; empty where it names none.
+
+    main, control, baseline (an attack); train, holdout, majority (people seen, people never seen, guessing); real and
+    synthetic; observed and expected; or one value with its reference and baseline.
+    """
+
+    def of(series: str, name: str, value: Any, ends: Any = None) -> list[dict[str, Any]]:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return []
+        known = isinstance(ends, Sequence) and len(ends) == 2 and all(isinstance(e, (int, float)) for e in ends)
+        return [mark(series, name, scale * value, [scale * ends[0], scale * ends[1]] if known else None)]
+
+    if "main" in one and "control" in one:
+        ends = one.get("intervals") or (None, None, None)
+        return [
+            *of("synthetic", "people the generator saw", one["main"], ends[0]),
+            *of("control", "people it never saw", one["control"], ends[1]),
+            *of("baseline", "guessing", one.get("baseline"), ends[2] if len(ends) > 2 else None),
+        ]
+    if "train" in one and "holdout" in one:
+        return [
+            *of("synthetic", "people the generator saw", one["train"], one.get("train_interval")),
+            *of("control", "people it never saw", one["holdout"], one.get("holdout_interval")),
+            *of("baseline", "guessing", one.get("majority", one.get("baseline"))),
+        ]
+    if "real" in one and "synthetic" in one:
+        return [
+            *of("real", "real", one["real"], one.get("real_interval")),
+            *of("synthetic", "synthetic", one["synthetic"], one.get("synthetic_interval")),
+            *of("baseline", "without skill", one.get("baseline")),
+        ]
+    value = next((one[key] for key in VALUES if isinstance(one.get(key), (int, float))), None)
+    return [
+        *of("synthetic", "synthetic", value, one.get("interval")),
+        *(of("real", "real data", one.get("reference")) if value is not None else ()),
+        *(of("baseline", "without skill", one.get("baseline")) if value is not None else ()),
+    ]
+
+
+def rows_of(entries: Any, scale: float = 1.0) -> list[dict[str, Any]]:
+    """Return the rows of a dot plot: every entry that has a label and marks."""
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        return []
+    rows = [{"label": label_of(one), "marks": marks_of(one, scale)} for one in entries if isinstance(one, Mapping)]
+    return [one for one in rows if one["label"] and one["marks"]]
+
+
+def table(
+    title: str, caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], left_out: int = 0
+) -> list[Picture]:
+    """Return a table of words and numbers in words; the first column names the row."""
+    if not rows:
+        return []
+    data = {"head": list(head), "rows": [list(row) for row in rows]}
+    return [picture("table", title, caption, f"{title}: {len(rows)} rows", data, left_out)]
+
+
 def dots(
     title: str,
     caption: str,
@@ -48,6 +146,7 @@ def dots(
     high: float | None = None,
     lines: Sequence[Mapping[str, Any]] = (),
     left_out: int = 0,
+    unit: str = "",
 ) -> list[Picture]:
     """Return a dot plot over the range of its marks, or none where there is nothing to draw."""
     shown = [one for one in rows if any(m["value"] is not None for m in one["marks"])]
@@ -66,9 +165,11 @@ def dots(
         "low": min(ends) - room if low is None else low,
         "high": max(ends) + room if high is None else high,
         "lines": list(lines),
+        "unit": unit,
     }
     told = "; ".join(
-        f"{one['label']}: " + ", ".join(f"{m['name']} {number(m['value'])}" for m in one["marks"]) for one in shown[:6]
+        f"{one['label']}: " + ", ".join(f"{m['name']} {measure(m['value'], unit)}" for m in one["marks"])
+        for one in shown[:6]
     )
     return [picture("dots", title, caption, f"{title}. {told}", data, left_out)]
 

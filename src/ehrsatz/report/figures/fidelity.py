@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ehrsatz.report.figures.base import Picture, curve, dots, has, lines, mark, picture
+from ehrsatz.report.figures.base import Picture, curve, dots, has, label_of, lines, picture, rows_of
 from ehrsatz.report.format import number
 
 MAX_COLUMNS = 100  # columns drawn one by one
 MAX_QUANTILES = 6
 MAX_TABLE = 30
+MAX_MAP = 40  # columns of one difference map
 NUMERIC = {"integer", "number", "date", "datetime"}
 
 
 def column_pictures(entries: Sequence[Mapping[str, Any]]) -> list[Picture]:
     """Return one picture per column, the least similar first, at most `MAX_COLUMNS`."""
     ranked = sorted(entries, key=lambda one: (one["similarity"], one["table"], one["column"]))
-    several = len({one["table"] for one in ranked}) > 1
+    twice = {name for name, times in Counter(one["column"] for one in ranked).items() if times > 1}
     out = []
     for one in ranked[:MAX_COLUMNS]:
-        bars, name = one["picture"], f"{one['table']}.{one['column']}" if several else one["column"]
+        bars, name = one["picture"], f"{one['table']}.{one['column']}" if one["column"] in twice else one["column"]
         alike = f"{100 * one['similarity']:.1f} % alike"
         data = {key: bars[key] for key in ("labels", "real", "synthetic")}
         data["upright"] = one["kind"] in NUMERIC
@@ -68,7 +70,7 @@ def column_table(scores: Sequence[Mapping[str, Any]], found: Mapping[str, Mappin
             }
     if not measures:
         return None
-    several = len({table for table, _ in cells}) > 1
+    twice = {name for name, times in Counter(name for _, name in cells).items() if times > 1}
 
     def unlike(key: tuple[str, str]) -> float:
         ratios = [
@@ -83,7 +85,7 @@ def column_table(scores: Sequence[Mapping[str, Any]], found: Mapping[str, Mappin
         "measures": measures,
         "rows": [
             {
-                "column": f"{table}.{name}" if several else name,
+                "column": f"{table}.{name}" if name in twice else name,
                 "cells": [cells[table, name].get(one["metric"]) for one in measures],
             }
             for table, name in ranked[:MAX_TABLE]
@@ -92,12 +94,20 @@ def column_table(scores: Sequence[Mapping[str, Any]], found: Mapping[str, Mappin
     }
 
 
-def _columns(entries: Any, details: Mapping[str, Any]) -> list[Picture]:
+def _columns(entries: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
     if has(entries, "column", "points"):
         return _quantiles(entries)
-    if has(entries, "column", "real", "synthetic"):
-        return _rates(entries)
-    return []
+    if not has(entries, "column", "real", "synthetic"):
+        return []
+    if about.get("theme") == "Missing values":
+        known = [one for one in entries if one["real"] is not None and one["synthetic"] is not None]
+        ranked = sorted(known, key=lambda one: (-abs(one["real"] - one["synthetic"]), one["column"]))
+        caption = "Share of cells that are missing, columns that differ most. Diamond: real. Circle: synthetic."
+        title = "Missing cells by column"
+        return dots(title, caption, rows_of(ranked[:10], 100), left_out=len(ranked) - 10, unit="%")
+    rows = rows_of(entries[:12])
+    caption = "Diamond: real. Circle: synthetic."
+    return dots("Column by column", caption, rows, left_out=len(entries) - len(rows))
 
 
 def _quantiles(entries: Sequence[Mapping[str, Any]]) -> list[Picture]:
@@ -106,7 +116,7 @@ def _quantiles(entries: Sequence[Mapping[str, Any]]) -> list[Picture]:
     out: list[Picture] = []
     for one in ranked[:MAX_QUANTILES]:
         points = [[p[-2], p[-1]] for p in one["points"] if p[-2] is not None and p[-1] is not None]
-        if len(points) < 3:
+        if len(points) < 3 or len({tuple(point) for point in points}) < 3:
             continue
         both = [value for point in points for value in point]
         low, high = min(both), max(both)
@@ -121,77 +131,170 @@ def _quantiles(entries: Sequence[Mapping[str, Any]]) -> list[Picture]:
             diagonal=True,
             square=True,
         )
-    if out:
-        out[-1]["left_out"] = max(0, len(ranked) - len(out))
     return out
 
 
-def _rates(entries: Sequence[Mapping[str, Any]]) -> list[Picture]:
-    """Missing rates, where they differ most."""
-    known = [one for one in entries if one["real"] is not None and one["synthetic"] is not None]
-    ranked = sorted(known, key=lambda one: (-abs(one["real"] - one["synthetic"]), one["column"]))
-    rows = [
-        {
-            "label": one["column"],
-            "marks": [
-                mark("real", "real", 100 * one["real"]),
-                mark("synthetic", "synthetic", 100 * one["synthetic"]),
-            ],
-        }
-        for one in ranked[:10]
-    ]
-    caption = "Percent of cells that are missing, columns that differ most. Diamond: real; circle: synthetic."
-    return dots("Missing cells by column", caption, rows, left_out=len(ranked) - len(rows))
-
-
-def _maps(maps: Any, details: Mapping[str, Any]) -> list[Picture]:
+def _maps(maps: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
     out = []
     for one in maps if has(maps, "columns", "real", "synthetic") else ():
-        names, real, made = one["columns"], one["real"], one["synthetic"]
+        rows, columns, left_out = _sides(one)
+        if not rows:
+            continue
+        real, made = one["real"], one["synthetic"]
+        square = "rows" not in one
         gaps = [
-            (abs(made[i][j] - real[i][j]), names[j], names[i])
-            for i in range(len(names))
-            for j in range(i)
-            if made[i][j] is not None and real[i][j] is not None
+            (abs(made[i][j] - real[i][j]), one["columns"][j], (one["columns"] if square else one["rows"])[i])
+            for i in rows
+            for j in columns
+            if (not square or j < i) and made[i][j] is not None and real[i][j] is not None
         ]
         if not gaps:
             continue
         most = max(gaps, key=lambda gap: gap[0])
+        scale = 0.5 if most[0] > 0.1 else 0.1
         table = f" in {one['table']}" if len(maps) > 1 and "table" in one else ""
-        title = f"Difference map{table}: how strongly two columns go together, synthetic minus real"
-        caption = "Pale is equal, full colour a difference of 0.5 or more. Plain: stronger in the synthetic rows. "
+        title = f"Difference map{table}: {str(about.get('title', 'strength')).lower()}, synthetic minus real"
+        caption = (
+            f"Pale is equal, full colour a difference of {scale:g} or more. Plain: stronger in the synthetic rows. "
+        )
         caption += "Striped: weaker, lost or reversed. Outlined: cannot be measured."
         alt = f"{title}. {len(gaps):,} pairs; the largest difference is {most[0]:.2f}, of {most[1]} with {most[2]}"
-        data = {key: one[key] for key in ("columns", "real", "synthetic")}
-        out.append(picture("difference", title, caption, alt, data))
+        data = {
+            "columns": [one["columns"][j] for j in columns],
+            "rows": None if square else [one["rows"][i] for i in rows],
+            "real": [[real[i][j] for j in columns] for i in rows],
+            "synthetic": [[made[i][j] for j in columns] for i in rows],
+            "scale": scale,
+        }
+        out.append(picture("difference", title, caption, alt, data, left_out))
     return out
 
 
-def _worst(rows: Any, details: Mapping[str, Any]) -> list[Picture]:
-    if not has(rows, "columns", "similarity"):
+def _sides(one: Mapping[str, Any]) -> tuple[list[int], list[int], int]:
+    """Return the rows and columns of a map to draw: those with the largest differences; and how many are left out."""
+    real, made = one["real"], one["synthetic"]
+
+    def far(i: int, j: int) -> float:
+        a, b = real[i][j], made[i][j]
+        return 0.0 if a is None or b is None else abs(b - a)
+
+    n, m = len(real), len(one["columns"])
+    kept = []
+    for size, other, turned in ((n, m, False), (m, n, True)):
+        sums = [sum(far(j, i) if turned else far(i, j) for j in range(other)) for i in range(size)]
+        best = sorted(range(size), key=lambda i: (-sums[i], i))[:MAX_MAP]
+        kept.append(sorted(best))
+    if "rows" not in one:
+        kept[1] = kept[0]
+    return kept[0], kept[1], m - len(kept[1])
+
+
+def _worst(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    if has(rows, "columns", "similarity"):
+        shown = [{"label": label_of(one), "value": 100 * one["similarity"]} for one in rows[:8]]
+        title = "Combinations that agree least"
+        told = ", ".join(f"{one['label']} {one['value']:.0f} %" for one in shown[:5])
+        alt = f"{title}: {told}"
+        return [picture("ranking", title, "Overlap with the real table, in percent.", alt, {"rows": shown})]
+    return dots("Where they differ most", "Diamond: real. Circle: synthetic.", rows_of(rows)[:8])
+
+
+def _patterns(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    if not has(rows, "missing", "real", "synthetic"):
         return []
-    shown = [
-        {"label": " with ".join(str(name) for name in one["columns"]), "value": 100 * one["similarity"]}
-        for one in rows[:8]
-    ]
-    title = "Combinations that agree least"
-    told = ", ".join(f"{one['label']} {one['value']:.0f} %" for one in shown[:5])
-    return [picture("ranking", title, "Overlap with the real table, in percent.", f"{title}: {told}", {"rows": shown})]
+    caption = "Share of rows. Diamond: real. Circle: synthetic."
+    shown = rows_of(rows, 100)
+    return dots("Which cells are missing together", caption, shown[:10], left_out=len(shown) - 10, unit="%")
 
 
-def _culprits(rows: Any, details: Mapping[str, Any]) -> list[Picture]:
+def _culprits(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
     if not has(rows, "column", "drop"):
         return []
     shown = [{"label": one["column"], "value": one["drop"]} for one in rows[:10]]
     title = "What gives the synthetic rows away"
     caption = "How much worse the program gets without the column (loss of AUC)."
     told = ", ".join(f"{one['label']} {number(one['value'])}" for one in shown[:5])
-    return [picture("ranking", title, caption, f"{title}: {told}", {"rows": shown}, len(rows) - len(shown))]
+    notes = [f"{one['column']}: {one['how']}." for one in rows[:5] if one.get("how")]
+    alt = f"{title}: {told}"
+    return [picture("ranking", title, caption, alt, {"rows": shown}, len(rows) - len(shown), notes)]
 
 
-DRAWN: dict[str, Callable[[Any, Mapping[str, Any]], list[Picture]]] = {
+def _parts(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    """Deciles of counts and times, real and synthetic."""
+    out: list[Picture] = []
+    for one in rows if has(rows, "part", "deciles") else ():
+        real, made = one["deciles"].get("holdout"), one["deciles"].get("synthetic")
+        if real and made:
+            series = [
+                curve(name, style, [[10.0 * (i + 1), value] for i, value in enumerate(values)])
+                for name, style, values in (("real", "real", real), ("synthetic", "synthetic", made))
+            ]
+            caption = "Nine deciles: a tenth of all lie below the first, nine tenths below the last."
+            out += lines(str(one["part"]).capitalize(), caption, series, "percent of all", str(one["part"]))
+    return out
+
+
+def _codes(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    if has(rows, "code", "similarity"):
+        ranked = [{"label": str(one["code"]), "value": one["similarity"]} for one in rows[:10]]
+        title = "Codes that agree least"
+        alt = f"{title}: " + ", ".join(f"{one['label']} {number(one['value'])}" for one in ranked[:5])
+        return [picture("ranking", title, "1 is the same as in real data.", alt, {"rows": ranked}, len(rows) - 10)]
+    shown = rows_of(rows)
+    return dots("Code by code", "Diamond: real. Circle: synthetic.", shown[:12], left_out=len(shown) - 12)
+
+
+def _points(points: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    """Real against synthetic shares."""
+    if not isinstance(points, Sequence) or not all(isinstance(p, Sequence) and len(p) == 2 for p in points):
+        return []
+    top = max([1e-9, *(value for point in points for value in point)])
+    return lines(
+        "Real against synthetic shares",
+        "One dot each; on the dashed line the shares are equal.",
+        [curve("shares", "synthetic", points, "dots")],
+        "share in real data",
+        "share in synthetic data",
+        ends=(0.0, 1.05 * top, 0.0, 1.05 * top),
+        diagonal=True,
+        square=True,
+    )
+
+
+def _groups(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    shown = rows_of(rows)
+    caption = f"{about.get('title', '')}, group by group. Circle: synthetic."
+    series = {m["series"] for one in shown for m in one["marks"]}
+    caption += " Diamond: real data." if "real" in series else ""
+    caption += " Square: people never seen." if "control" in series else ""
+    caption += " Cross: without skill." if "baseline" in series else ""
+    return dots("Subgroups", caption.strip(", "), shown[:16], left_out=len(shown) - 16)
+
+
+def _views(views: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    """Densities over two axes: real and synthetic side by side."""
+    out = []
+    for one in views if has(views, "name", "real", "synthetic") else ():
+        panels = [
+            {"title": title, "cells": [list(row) for row in one[key]]}
+            for key, title in (("real", "real"), ("synthetic", "synthetic"))
+        ]
+        title = f"{one['name']}: where the rows lie"
+        caption = "Darker is denser; both on one scale. Cells of fewer than five real subjects are left out."
+        data = {"panels": panels, "x": str(one.get("x", "")), "y": str(one.get("y", ""))}
+        out.append(picture("grids", title, caption, f"{title}, real beside synthetic", data))
+    return out
+
+
+DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Picture]]] = {
     "columns": _columns,
     "maps": _maps,
     "worst": _worst,
+    "patterns": _patterns,
     "culprits": _culprits,
+    "parts": _parts,
+    "points": _points,
+    "codes": _codes,
+    "groups": _groups,
+    "views": _views,
 }
