@@ -1,7 +1,8 @@
 """Approval by persons: who may approve stands in the policy, who did in signed statements, one file a person.
 
 A policy names how many persons, the roles that must be among them, and their public keys. A person counts once, by name
-and by key; whoever signed the release is never its only approver; a denied release cannot be approved.
+and by key. Approval needs a signature, and whoever signed is never the only approver, so that two persons at least
+stand for a release. A denied release cannot be approved.
 """
 
 from __future__ import annotations
@@ -192,6 +193,11 @@ def refusal(person: PublicKey, day: date, verdict: str, rule: Rule | None) -> st
     return _refusal(person, day, verdict, rule)
 
 
+def _same(one: PublicKey, other: PublicKey) -> bool:
+    """Whether two keys stand for one person: the same name or the same key."""
+    return one.public_key == other.public_key or one.name.casefold() == other.name.casefold()
+
+
 def state(
     verdict: str, rule: Rule | None, found: Sequence[Approval], signer: PublicKey | None, *, sound: bool
 ) -> State:
@@ -217,8 +223,7 @@ def state(
         return State(None, f"{told} It was held, so a person must decide all the same." if verdict == "hold" else told)
     persons: list[Approval] = []
     for one in sorted(found, key=lambda each: each.person.name):
-        same = {each.person.name.casefold() for each in persons}, {each.person.public_key for each in persons}
-        if one.person.name.casefold() not in same[0] and one.person.public_key not in same[1]:
+        if not any(_same(one.person, other.person) for other in persons):
             persons.append(one)
     by = " and ".join(f"{one.person.name} ({one.person.role}) on {one.day.isoformat()}" for one in persons)
     lacking = []
@@ -229,14 +234,9 @@ def state(
     roles = [role for role in rule.roles if role not in {one.person.role for one in persons}]
     if roles:
         lacking.append(f"no approval by the role{'s' if len(roles) > 1 else ''} {', '.join(roles)}")
-    if (
-        persons
-        and signer is not None
-        and all(
-            one.person.public_key == signer.public_key or one.person.name.casefold() == signer.name.casefold()
-            for one in persons
-        )
-    ):
+    if signer is None:
+        lacking.append("nobody has signed it")
+    elif not lacking and all(_same(one.person, signer) for one in persons):
         lacking.append("whoever signed the release cannot be its only approver")
     if not sound:
         lacking.append("problems were found")

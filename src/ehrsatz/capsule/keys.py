@@ -116,6 +116,8 @@ def is_signed(statement: Mapping[str, Any], public_key: str) -> bool:
 
     try:
         signature = base64.b64decode(statement["signature"], validate=True)
+        if base64.b64encode(signature).decode() != statement["signature"]:
+            return False  # base64 has spare bits: only one spelling counts
         Ed25519PublicKey.from_public_bytes(raw_key(public_key)).verify(signature, message(statement))
     except (InvalidSignature, KeyError, TypeError, ValueError):
         return False

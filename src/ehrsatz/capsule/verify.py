@@ -44,13 +44,15 @@ class Verification:
     manifest_sha256
         Hash of the manifest file: by it signatures and lists name a release.
     signature
-        Who signed, if anybody.
+        Who signed, if anybody and if the signature is sound.
     approval
         How far persons have approved.
     notes
         Sentences that are worth knowing and no problem.
     rule
         Who must approve, by the policy of the release.
+    withdrawn
+        Whether a list names it as withdrawn.
     """
 
     problems: tuple[str, ...]
@@ -60,6 +62,12 @@ class Verification:
     approval: State | None = None
     notes: tuple[str, ...] = ()
     rule: Rule | None = None
+    withdrawn: bool = False
+
+    @property
+    def advice(self) -> str:
+        """What to do about the problems."""
+        return "Do not use it any more." if self.withdrawn else "Fetch the release again from whoever made it."
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -87,6 +95,7 @@ class Verification:
             "manifest_sha256": self.manifest_sha256,
             "signature": None if self.signature is None else self.signature.to_dict(),
             "approval": None if self.approval is None else self.approval.to_dict(),
+            "withdrawn": self.withdrawn,
             "notes": list(self.notes),
             "told": list(self.told),
         }
@@ -157,11 +166,12 @@ def examine(
     rule, more = _check_verdict(target, told)
     problems += more if not problems else []
     signed, more = _check_signature(target, digest, keys, rule, at)
+    sound = signed if not more else None
     problems += more
     approvals, more = _check_approvals(target, digest, told["decision"], rule, at)
     problems += more
-    if withdrawn is not None:
-        problems += _check_withdrawn(withdrawn, digest, keys)
+    listed, more = ([], []) if withdrawn is None else _check_withdrawn(withdrawn, digest, keys)
+    problems += [*listed, *more]
     if not problems:
         problems += _check_content(target, told)
     state = approval.state(
@@ -171,7 +181,7 @@ def examine(
     if require_approval:
         problems += [] if state.approved else [f"not approved as asked for: {state.told}"]
         problems += overdue
-    return Verification(tuple(problems), told["decision"], digest, signed, state, (*notes, *overdue), rule)
+    return Verification(tuple(problems), told["decision"], digest, sound, state, (*notes, *overdue), rule, bool(listed))
 
 
 def mark(path: str | Path) -> str:
@@ -378,8 +388,9 @@ def _check_approvals(
     return found, problems
 
 
-def _check_withdrawn(path: str | Path, digest: str, keys: Sequence[PublicKey]) -> list[str]:
+def _check_withdrawn(path: str | Path, digest: str, keys: Sequence[PublicKey]) -> tuple[list[str], list[str]]:
+    """Return what a list says of this release, and what is wrong with the list."""
     entries, _, wrong = withdrawal.read(path)
     name = strict.shown(Path(path).name)
-    problems = [f"{name}: {text}" for text in wrong]
-    return problems + [f"{name}: {one.told(keys)}" for one in entries if one.manifest_sha256 == digest]
+    told = [f"{name}: {one.told(keys)}" for one in entries if one.manifest_sha256 == digest]
+    return told, [f"{name}: {text}" for text in wrong]
