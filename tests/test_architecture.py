@@ -27,9 +27,9 @@ FLOORS = (
     {"gate"},
     {"report", "review", "dossiers", "cost"},  # what people read of scores and verdicts
     {"capsule"},
-    {"monitor"},
     {"pipeline", "testing"},
     {"steps", "estimate"},  # the verbs of the surfaces, made of the pipeline's own
+    {"monitor"},
     {"cli", "web", "pytest_plugin"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from ehrsatz import __version__
-from ehrsatz.cli import capsule, cost, doctor, fabricate, inspect, judging, model, review
+from ehrsatz.cli import capsule, cost, doctor, fabricate, inspect, judging, model, monitor, review
 from ehrsatz.cli.screen import say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
@@ -43,6 +43,7 @@ for command, line in (
     (capsule.approve, "Approve a release as a person its policy names."),
     (capsule.withdraw, "List a release as no longer to be used."),
     (capsule.seal, "Encrypt a release to certain readers."),
+    (monitor.monitor, "Compare releases over time; say which to withdraw or make again."),
     (cost.cost, "Hold what a run took against the way over real data."),
     (doctor.doctor, "Show what is installed and how to get the rest."),
 ):
