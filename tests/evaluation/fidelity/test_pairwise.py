@@ -76,10 +76,13 @@ def test_missing_cells_take_no_part() -> None:
     x = [float(i) for i in range(20)]
     gaps = [None if i % 3 == 0 else one for i, one in enumerate(x)]
     real = table({"x": ("number", x), "y": ("number", gaps)})
-    for metric in (Pearson, MutualInformation):
-        assert pair(metric().compute(real, real, real, seed=1))["real"] == pytest.approx(1.0)
+    assert pair(Pearson().compute(real, real, real, seed=1))["real"] == pytest.approx(1.0)
     line = pair(Spearman().compute(real, real, real, seed=1))
     assert line["real"] == pytest.approx(1.0, abs=2e-3)  # ranks are those among the present cells of each column
+    levels = ["u", "v", "u", "w"] * 10
+    some = table({"a": ("category", levels), "b": ("category", [*levels[:30], *([None] * 10)])})
+    for metric in (CramersV, MutualInformation):
+        assert pair(metric().compute(some, some, some, seed=1))["real"] == pytest.approx(1.0)
 
 
 # ---------------------------------------------------------------------- what holds for all of them
