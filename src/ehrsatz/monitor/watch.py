@@ -289,8 +289,8 @@ def _notes(opened: Sequence[_Release]) -> tuple[str, ...]:
         if len(several) > 1:
             rows = sum(int(one.manifest.get("n_subjects", 0)) for one in several)
             notes.append(
-                f"{len(several)} releases with {rows:,} synthetic subjects come from the same source. Each was attacked "
-                "by itself; together they tell more about the same people."
+                f"{len(several)} releases with {rows:,} synthetic subjects come from the same source. Each was "
+                "attacked by itself; together they tell more about the same people."
             )
     versions = sorted({str(one.manifest.get("ehrsatz")) for one in opened} - {__version__})
     if versions:
