@@ -161,6 +161,10 @@ class Folds:
         Per side (k,) on the rows left out; NaN where they hold no class to tell.
     across
         (k,) of the real side on synthetic rows.
+    tested
+        (T,) places, among the tested rows, of those that these models are tested on.
+    answers
+        Per side the (k,) answers about them.
     scale
         What the variance over folds is multiplied by, for the rows beyond 4,000 that the whole model learned from.
     """
@@ -168,8 +172,9 @@ class Folds:
     holdout: dict[str, NDArray[np.float64]]
     inside: dict[str, NDArray[np.float64]]
     across: NDArray[np.float64]
-    scale: float
+    tested: NDArray[np.int64]
     answers: dict[str, list[Answer]]
+    scale: float
 
 
 def answer_of(question: Question, y: NDArray[Any], guess: NDArray[np.float64], side: str) -> Answer:
@@ -214,10 +219,11 @@ def _tried(question: Question, seed: int) -> Trials:
 
 def _folded(question: Question, learner: str, seed: int) -> Folds | None:
     rng = question.view.rng(seed, "utility", "folds")
-    cut = {}
+    cut, places = {}, {}
     for key in (*SIDES, "holdout"):
         sample = question.samples[key]
         drawn = np.sort(rng.permutation(sample.n)[: FOLD_TESTED if key == "holdout" else FOLD_ROWS])
+        places[key] = drawn
         cut[key] = (sample.take(drawn), question.y[key][drawn])
     if any(len(np.unique(cut[key][0].group)) < FOLDS for key in SIDES):
         return None
@@ -244,8 +250,9 @@ def _folded(question: Question, learner: str, seed: int) -> Folds | None:
         {key: np.array(values) for key, values in holdout.items()},
         {key: np.array(values) for key, values in inside.items()},
         np.array(across),
-        n_fold / len(question.y["train"]),
+        places["holdout"],
         answers,
+        n_fold / len(question.y["train"]),
     )
 
 
