@@ -125,7 +125,7 @@ def _folding(scores: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any
 
 
 def _opened(data: Mapping[str, Any]) -> set[int]:
-    """Return which pictures stand open, by identity: of a theme the first of each title and the first map; no tables."""
+    """Return which pictures stand open: of a theme the first of each title and the first map; no tables."""
     out = set()
     for page in data["pages"]:
         for theme in page["themes"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,12 +63,21 @@ def check_of(check: Check, titles: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def weight(score: Mapping[str, Any]) -> int:
+    """Return where a score stands among those of its theme: what is bad first, then what is judged."""
+    if score["state"] in {"missed", "inconclusive"}:
+        return 0
+    if score["compared"] == "worse than real data":
+        return 1
+    return {"kept by chance": 2, "kept": 3}.get(score["state"], 4)
+
+
 def evidence(scores: Scores) -> list[str]:
     """Return the sentences that matter most: one per leading theme, of a score that the policy judges if it can."""
     out = []
     for theme in LED:
         found = [one for one in scores if one["theme"] == theme and one["status"] == "measured" and one["meaning"]]
-        found.sort(key=lambda one: not one["thresholds"])
+        found.sort(key=weight)
         if found and found[0]["meaning"] not in out:
             out.append(found[0]["meaning"])
     return out[:MOST_SENTENCES]
@@ -100,17 +110,18 @@ def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[s
         )
     blind = {one["blind"]: one["title"] for one in privacy if one["status"] == "measured" and one["blind"]}
     if blind:
-        told = [f"{title}: {_sentence(words[:1].lower() + words[1:])}" for words, title in list(blind.items())[:4]]
-        more = " Every measure on the privacy officer's page says what it cannot see." if len(blind) > 4 else ""
+        told = [f"{title}: {_sentence(words[:1].lower() + words[1:])}" for words, title in list(blind.items())[:3]]
+        more = " Every measure on the privacy officer's page says what it cannot see." if len(blind) > 3 else ""
         add("What the privacy tests cannot see", " ".join(told) + more)
-    unknown = [one["title"] for one in scores if one["status"] != "measured"]
-    if unknown:
-        shown = ", ".join(one.lower() for one in unknown[:12])
-        more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
-        add(
-            "What was not measured",
-            f"{shown[:1].upper()}{shown[1:]}{more}. What was not measured is unknown, not good.",
-        )
+    failed = [one["title"].lower() for one in scores if one["status"] == "failed"]
+    absent = Counter(one["theme"].lower() for one in scores if one["status"] == "not_applicable")
+    told = [f"could not be had: {_few(failed)}"] if failed else []
+    if absent:
+        kinds = [f"{theme} ({n})" if n > 1 else theme for theme, n in absent.items()]
+        told.append(f"does not apply to these data, or nobody named what it needs: measures of {_few(kinds)}")
+    if told:
+        words = "; ".join(told)
+        add("What was not measured", f"{words[:1].upper()}{words[1:]}. What was not measured is unknown, not good.")
     if not any(one["status"] == "measured" for one in privacy):
         add("Privacy is unknown", "No measure of privacy could be taken. Treat these rows as if they were real ones.")
     add(
@@ -144,6 +155,11 @@ def _title(check: str, metric: str, titles: Mapping[str, str]) -> str:
     title = titles.get(metric, metric.replace("_", " ").capitalize())
     rest = check.removeprefix(metric).strip()
     return f"{title} {rest}" if rest else title
+
+
+def _few(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def _sentence(words: str) -> str:

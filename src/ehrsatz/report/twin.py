@@ -19,7 +19,7 @@ from ehrsatz.provenance import Provenance
 from ehrsatz.report.figures import pictures
 from ehrsatz.report.figures.fidelity import column_pictures, column_table
 from ehrsatz.report.format import plain
-from ehrsatz.report.residue import STATES, verdict_page
+from ehrsatz.report.residue import STATES, verdict_page, weight
 from ehrsatz.report.words import GLOSSARY, LIMITS, READERS, THEMES, Reader
 from ehrsatz.schema import Schema
 
@@ -263,13 +263,12 @@ def _counts(scores: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def _opening(themes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the sentences a page opens with: one per theme, what the policy judges or misses first."""
-    order = ("missed", "inconclusive", "kept by chance", "kept", "not judged")
     out: list[str] = []
     for theme in themes:
         if theme["rules"]:
             out.append(theme["rules"]["sentence"])
         found = [one for one in theme["scores"] if one["status"] == "measured" and one["meaning"]]
-        found.sort(key=lambda one: order.index(one["state"]) if one["state"] in order else len(order))
+        found.sort(key=weight)
         if found and found[0]["meaning"] not in out:
             out.append(found[0]["meaning"])
     return out[:MOST_SENTENCES]
@@ -284,7 +283,9 @@ def _rules(findings: Sequence[Any]) -> dict[str, Any] | None:
     ]
     rows.sort(key=lambda one: (-one["broken"] / max(1, one["checked"]), one["rule"]))
     broken = sum(one["broken"] > 0 for one in rows)
-    sentence = f"All {len(rows):,} rules of the schema are kept in every synthetic row that they apply to."
+    many = f"All {len(rows):,} rules of the schema are" if len(rows) > 1 else "The one rule of the schema is"
+    sentence = f"{many} kept in every synthetic row that it applies to."
+    sentence = sentence.replace("it applies", "they apply") if len(rows) > 1 else sentence
     if broken:
         worst = rows[0]
         sentence = f"{broken:,} of {len(rows):,} rules of the schema are broken by at least one synthetic row; the "

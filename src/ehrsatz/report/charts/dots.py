@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,14 +12,23 @@ from ehrsatz.report.format import measure
 
 WIDTH = 340
 STEP = 15  # height of one mark
+MOST_ROWS = 6  # of one half
 
 
 def dots(data: Mapping[str, Any], alt: str) -> Markup:
-    """Draw each row's name, and below it its marks with their intervals.
+    """Draw each row's name, and below it its marks with their intervals; many rows in two halves on one scale.
 
-    data: `rows` with `label` and `marks` (`series`, `value`, `interval` or null), `low` and `high` of the scale,
-    `lines` with `at` and `label`.
+    data: `rows` with `label` and `marks` (`series`, `name`, `value`, `interval` or null), `low` and `high` of the
+    scale, `lines` with `at` and `label`, `unit`.
     """
+    rows = data["rows"]
+    if len(rows) <= MOST_ROWS:
+        return _dots(data, rows, alt)
+    half = (len(rows) + 1) // 2
+    return _dots(data, rows[:half], alt) + _dots(data, rows[half:], "The rows that follow")
+
+
+def _dots(data: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], alt: str) -> Markup:
     low, high, unit = data["low"], data["high"], data["unit"]
     left, right = 8, WIDTH - 52
 
@@ -29,7 +38,7 @@ def dots(data: Mapping[str, Any], alt: str) -> Markup:
     top = 16 if data["lines"] else 4
     y = float(top)
     parts, rows = [], []
-    for one in data["rows"]:
+    for one in entries:
         marks = sorted((m for m in one["marks"] if m["value"] is not None), key=lambda m: MARKS.index(m["series"]))
         rows.append(text(2, y + 12, cut(one["label"], 50), css="name"))
         y += 17

@@ -263,12 +263,13 @@ def _points(points: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -
 
 def _groups(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
     shown = rows_of(rows)
-    caption = f"{about.get('title', '')}, group by group. Circle: synthetic."
+    caption = "Circle: synthetic."
     series = {m["series"] for one in shown for m in one["marks"]}
     caption += " Diamond: real data." if "real" in series else ""
     caption += " Square: people never seen." if "control" in series else ""
     caption += " Cross: without skill." if "baseline" in series else ""
-    return dots("Subgroups", caption.strip(", "), shown[:16], left_out=len(shown) - 16)
+    title = f"{about.get('title', 'Subgroups')}, by group"
+    return dots(title, caption, shown[:16], left_out=len(shown) - 16)
 
 
 def _views(views: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:

@@ -26,14 +26,15 @@ NAMES = {"real": "trained on real rows", "synthetic": "trained on synthetic rows
 
 
 def _trials(trials: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
-    measure = str(details.get("measure", about.get("title", "score")))
+    measure = str(details.get("measure") or about.get("title") or "the value")
     rows = rows_of(trials)
     for one in rows:
         for m in one["marks"]:
             m["name"] = NAMES.get(m["series"], m["name"])
     guess = [{"at": 0.5, "label": "guessing"}] if measure == "AUC" else []
     better = "less" if any(word in measure.lower() for word in LESS) else "more"
-    caption = f"{measure[:1].upper()}{measure[1:]} on real rows that no model has seen; {better} is better. Diamond: "
+    told = f"{measure[:1].upper()}{measure[1:]} on" if details.get("measure") else "On"
+    caption = f"{told} real rows that no model has seen; {better} is better. Diamond: "
     caption += "trained on real rows. Circle: on synthetic ones."
     if any(m["interval"] for one in rows for m in one["marks"]):
         caption += " Bars: 95 % intervals."
@@ -132,7 +133,8 @@ def _formulas(formulas: Any, details: Mapping[str, Any], about: Mapping[str, Any
     """Forest plot and table of each regression."""
     out: list[Picture] = []
     for one in formulas[:MAX_FORMULAS] if has(formulas, "formula", "coefficients") else ():
-        rows, cells = [], []
+        rows: list[dict[str, Any]] = []
+        cells: list[list[str]] = []
         for term in one["coefficients"]:
             real, made = term.get("real"), term.get("synthetic")
             marks = [
@@ -149,10 +151,8 @@ def _formulas(formulas: Any, details: Mapping[str, Any], about: Mapping[str, Any
             ]
             cells.append([str(term["term"]), *sides, str(term.get("verdict", "")).replace("_", " ")])
         slopes = [row for row in rows if row["label"].lower() not in {"intercept", "(intercept)"}]
-        caption = (
-            "Coefficients with 95 % intervals. Diamond: real rows. Circle: synthetic rows. An interval that leaves "
-        )
-        caption += "out zero is significant."
+        caption = "Coefficients with 95 % intervals. Diamond: real rows. Circle: synthetic rows. An interval that "
+        caption += "leaves out zero is significant."
         out += dots(str(one["formula"]), caption, slopes, lines=[{"at": 0.0, "label": "no effect"}])
         if out:
             out[-1]["notes"] = _told(one)
