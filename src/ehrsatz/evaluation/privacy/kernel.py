@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
-CELLS = 1 << 22
+CELLS = 1 << 20
 
 
 def log_density(data: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -43,7 +42,10 @@ def log_density(data: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np
     for start in range(0, len(x), step):
         some = a[start : start + step]
         far = (some**2).sum(axis=1, keepdims=True) + square - 2 * some @ b.T
-        out[start : start + step] = logsumexp(-0.5 * np.maximum(far, 0), axis=1) - constant
+        np.maximum(far, 0, out=far)
+        least = far.min(axis=1, keepdims=True)
+        np.exp(-0.5 * (far - least), out=far)
+        out[start : start + step] = np.log(far.sum(axis=1)) - 0.5 * least[:, 0] - constant
     return out
 
 

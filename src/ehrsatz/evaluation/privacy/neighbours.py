@@ -26,8 +26,8 @@ SKETCH = 32
 ONE_HOT = 16
 HASHED = 12
 FURTHEST = 4.0  # normal scores are cut here
-WIDTH = 64
-CELLS = 1 << 22
+WIDTH = 32
+CELLS = 1 << 21
 FAR = np.float32(1e30)
 
 

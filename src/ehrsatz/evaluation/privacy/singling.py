@@ -24,6 +24,7 @@ from ehrsatz.evaluation.task import Task
 
 MAX_ROWS = 10_000
 N_ATTACKS = 2500  # predicates of each kind; half-width of a rate's interval at most 0.02
+ENOUGH = 100  # predicates of a kind, below which another kind is judged by
 MOST_COLUMNS = 8
 TRIES = 3  # predicates tried for each one wanted
 
@@ -74,7 +75,8 @@ class SinglingOut(Metric):
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         trials = {view.name: _trials(view, self.task, seed) for view in comparison.joint}
         every = [(name, one) for name, some in trials.items() for one in some]
-        one = worst([trial for _, trial in every])
+        enough = [trial for _, trial in every if trial.n[0] >= ENOUGH]
+        one = worst(enough or [trial for _, trial in every])
         table = next(name for name, trial in every if trial is one)
         low, high = one.interval(len(every))
         main, control, guess = one.rates
