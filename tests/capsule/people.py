@@ -98,12 +98,10 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def edit(
-    path: Path, change: Callable[[dict[str, Any]], Any], *, spelling: Callable[[Any], bytes] | None = None
-) -> None:
-    """Change a JSON file as a forger would: in its one spelling, or in another."""
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change a JSON file as a careful forger would: in its one spelling."""
     from ehrsatz.capsule import strict
 
     told = json.loads(path.read_text(encoding="utf-8"))
     change(told)
-    path.write_bytes((spelling or strict.render)(told))
+    path.write_bytes(strict.render(told))

@@ -238,9 +238,8 @@ def test_everything_rewritten_and_signed_by_another(approved: Path, people: Hous
     path.write_text(path.read_text().replace("F", "M"))
     resign(approved, people)
     told = verify(approved, keys=[people.anna.public])
-    assert told == [
-        f"signature.json: signed with the key {people.eve.public.fingerprint}, which is none of the keys you gave"
-    ]
+    eve = people.eve.public.fingerprint
+    assert told == [f"signature.json: signed with the key {eve}, which is none of the keys you gave"]
     assert examine(approved).approval.approved is False  # type: ignore[union-attr]
 
 

@@ -102,9 +102,8 @@ def test_every_bit_of_a_list(folders: list[Path], listed: Path) -> None:
 
 
 def test_a_list_that_is_absent_or_none(folders: list[Path], tmp_path: Path, people: House) -> None:
-    assert verify(folders[0], withdrawn=tmp_path / "no.json") == [
-        "no.json: absent, so nobody can say what was withdrawn"
-    ]
+    found = verify(folders[0], withdrawn=tmp_path / "no.json")
+    assert found == ["no.json: absent, so nobody can say what was withdrawn"]
     (tmp_path / "no.json").write_text("x")
     assert verify(folders[0], withdrawn=tmp_path / "no.json") == ["no.json: cannot be read as JSON"]
     with pytest.raises(CapsuleError):

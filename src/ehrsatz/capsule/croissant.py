@@ -11,6 +11,7 @@ A Standardized Machine-readable Dataset Documentation Format for Responsible AI,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def build(contents: Contents, data: Mapping[str, Path]) -> dict[str, Any]:
         Path in the release -> data file.
     """
     out = contents.output
+    ids = Ids()
     described = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -104,9 +106,11 @@ def build(contents: Contents, data: Mapping[str, Path]) -> dict[str, Any]:
         "rai:dataLimitations": [*LIMITS, *NOT_FOR],
         "rai:dataUseCases": [*USES, *([contents.purpose] if contents.purpose else [])],
         "rai:personalSensitiveInformation": _sensitive(contents),
-        "distribution": [_file(name, path) for name, path in sorted(data.items())],
+        "distribution": [_file(name, path, ids) for name, path in sorted(data.items())],
         "recordSet": [
-            one for table in contents.synthetic.schema.tables if (one := _records(table, data, contents)) is not None
+            one
+            for table in contents.synthetic.schema.tables
+            if (one := _records(table, data, contents, ids)) is not None
         ],
     }
     if contents.date is not None:
@@ -114,10 +118,32 @@ def build(contents: Contents, data: Mapping[str, Path]) -> dict[str, Any]:
     return described
 
 
-def _file(name: str, path: Path) -> dict[str, Any]:
+_MISSING = {"", "NA", "N/A", "NaN", "nan", "n/a", "null", "NULL", "None"}  # what readers of CSV take for missing
+
+
+class Ids:
+    """Names as identifiers without blanks and commas, which Croissant does not take; different names stay different."""
+
+    def __init__(self) -> None:
+        self._given: dict[tuple[str, ...], str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, *names: str) -> str:
+        """Return the identifier of a file, a table, or a column of a table; the same one each time."""
+        if names not in self._given:
+            plain = "/".join(re.sub(r"[^\w./-]", "_", name) for name in names)
+            number, found = 1, plain
+            while found in self._taken:
+                number, found = number + 1, f"{plain}_{number + 1}"
+            self._taken.add(found)
+            self._given[names] = found
+        return self._given[names]
+
+
+def _file(name: str, path: Path, ids: Ids) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
-        "@id": name,
+        "@id": ids.of(name),
         "name": name,
         "contentUrl": name,
         "contentSize": f"{path.stat().st_size} B",
@@ -126,7 +152,7 @@ def _file(name: str, path: Path) -> dict[str, Any]:
     }
 
 
-def _records(table: Table, data: Mapping[str, Path], contents: Contents) -> dict[str, Any] | None:
+def _records(table: Table, data: Mapping[str, Path], contents: Contents, ids: Ids) -> dict[str, Any] | None:
     """Describe a table by the file that types it best; None where its rows are not in the release."""
     names = {path.suffix: name for name, path in data.items() if path.stem == table.name}
     suffix = next((one for one in (".parquet", ".csv") if one in names), None)
@@ -138,32 +164,33 @@ def _records(table: Table, data: Mapping[str, Path], contents: Contents) -> dict
     for column in table.columns:
         field = {
             "@type": "cr:Field",
-            "@id": f"{table.name}/{column.name}",
+            "@id": ids.of(table.name, column.name),
             "name": column.name,
             "description": told_column(column),
             "dataType": _type(column, suffix),
-            "source": {"fileObject": {"@id": names[suffix]}, "extract": {"column": column.name}},
+            "source": {"fileObject": {"@id": ids.of(names[suffix])}, "extract": {"column": column.name}},
         }
         link = links.get(column.name)
         if link is not None and any(path.stem == link.to_table for path in data.values()):
-            field["references"] = {"field": {"@id": f"{link.to_table}/{link.to_column}"}}
+            field["references"] = {"field": {"@id": ids.of(link.to_table, link.to_column)}}
         fields.append(field)
     return {
         "@type": "cr:RecordSet",
-        "@id": table.name,
+        "@id": ids.of(table.name),
         "name": table.name,
         "description": f"{contents.synthetic.tables[table.name].height:,} synthetic rows of {table.name}.",
-        **({"key": {"@id": f"{table.name}/{keys[0]}"}} if keys else {}),
+        **({"key": {"@id": ids.of(table.name, keys[0])}} if keys else {}),
         "field": fields,
     }
 
 
 def _type(column: Column, suffix: str) -> str:
     """Return the Croissant type of a column in a file of that kind."""
-    plain = suffix == ".parquet" or column.format is None
-    if column.kind == "boolean" and suffix == ".csv" and column.format not in {None, "true/false"}:
-        return "sc:Text"
-    return _TYPES.get(column.kind, "sc:Text") if plain else "sc:Text"
+    if suffix == ".csv":
+        own = column.format is not None and not (column.kind == "boolean" and column.format == "true/false")
+        if own or set(column.missing) - _MISSING:
+            return "sc:Text"
+    return _TYPES.get(column.kind, "sc:Text")
 
 
 def told_column(column: Column) -> str:
