@@ -113,9 +113,10 @@ def overlap(real: Side, estimate: Array, other: Side) -> Array:
     return np.nan_to_num((shared / (2 * real.reach) + shared / (2 * other.reach)) / 2)
 
 
-def same_sign(real: Side, estimate: Array, other: Side) -> NDArray[np.bool_]:
-    """Whether estimates point the same way."""
-    return np.asarray(np.sign(estimate) == np.sign(real.estimate))
+def same_sign(real: Side, estimate: Array, other: Side) -> Array:
+    """Whether estimates point the way of a real effect; NaN where the real data show none, whose sign is chance."""
+    agree = (np.sign(estimate) == np.sign(real.estimate)).astype(np.float64)
+    return np.where(np.abs(real.estimate) > real.reach, agree, np.nan)
 
 
 def same_significance(real: Side, estimate: Array, other: Side) -> NDArray[np.bool_]:
@@ -125,9 +126,9 @@ def same_significance(real: Side, estimate: Array, other: Side) -> NDArray[np.bo
 
 
 def same_conclusion(real: Side, estimate: Array, other: Side) -> NDArray[np.bool_]:
-    """Whether sign and significance agree and the estimate lies in the real interval."""
+    """Whether significance agrees and the estimate lies in the real interval; of an effect the sign then agrees too."""
     inside = np.abs(estimate - real.estimate) <= real.reach
-    return same_sign(real, estimate, other) & same_significance(real, estimate, other) & inside
+    return same_significance(real, estimate, other) & inside
 
 
 def verdict(real: Side, other: Side, i: int) -> str:
@@ -142,7 +143,7 @@ def verdict(real: Side, other: Side, i: int) -> str:
         return "reversed" if r * s < 0 else "weaker" if abs(s) < abs(r) else "stronger"
     if found_r or found_s:
         return "effect lost" if found_r else "effect invented"
-    return "no effect in either, other sign" if r * s < 0 else "no effect in either, other size"
+    return "no effect in either, other size"
 
 
 Measure = Callable[[Side, Array, Side], Any]
@@ -166,7 +167,8 @@ def mean_of(pairs: list[Pair], measure: Measure, which: str = "synthetic") -> fl
         if side is None:
             continue
         values = np.asarray(measure(pair.real, side.estimate, side), np.float64)
-        found.append(values[~np.isnan(side.estimate)] if which == "holdout" else values[~np.isnan(values)])
+        skipped = np.isnan(values) | (np.isnan(side.estimate) & (which == "holdout"))
+        found.append(values[~skipped])
     whole = np.concatenate(found) if found else np.empty(0)
     return float(whole.mean()) if len(whole) else None
 
@@ -183,7 +185,7 @@ def interval_of(pairs: list[Pair], measure: Measure, seed: int, low: float, high
     for number, pair in enumerate(pairs):
         side = pair.synthetic
         there = ~np.isnan(side.estimate)
-        count += int(there.sum()) if measure is standardised else len(there)
+        count += int((~np.isnan(np.asarray(measure(pair.real, side.estimate, side), np.float64))).sum())
         if not there.any():
             continue
         rng = stream(seed, "evaluation", "estimates", pair.text, number)

@@ -10,10 +10,11 @@ q_l (divisor m - 1), k subjects in each copy and n real ones behind them:
     partially    u + b/m                             (m-1) (1 + m u/b)^2          real rows, some cells replaced; k = n
 
 Which one holds for the copies of this package: "plug-in". A generator is fitted once and all copies are drawn from
-that one fit, so the copies differ less than they would if the fit were drawn anew for each. The "fully" rule would read
-that small b as small uncertainty and give intervals that are far too short. "partially" holds too while k = n. The rule
-must not see real values in the copy: it takes every column as drawn from the model. No rule can know of an effect that
-the generator has not learned: it widens intervals, it does not move them.
+that one fit, every column of them, so copies differ by the draw of rows alone. "fully" takes their difference for what
+was not known of the model: b is then about u, T is about zero, and the interval is anything from too short to endless.
+"partially" holds too, while k = n. "fully" itself wants many copies or large ones: with ten of k = n it covers 99 %.
+"partially" wants the model of a replaced cell fitted to the replaced rows. No rule knows of an effect that the
+generator has not learned: it widens intervals, it does not move them. `benchmarks/evidence/coverage.py` shows all this.
 
 References: Raghunathan, Reiter & Rubin, Multiple imputation for statistical disclosure limitation, Journal of Official
 Statistics 19(1), 2003 (fully); Reiter, Satisfying disclosure restrictions with synthetic data sets, Journal of Official

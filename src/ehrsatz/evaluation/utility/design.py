@@ -258,7 +258,7 @@ def _locate(formula: Formula, comparison: Comparison) -> tuple[View, dict[str, F
             formula.wrong(
                 factor.position,
                 "Expected a column that can be compared.",
-                f"'{factor.column}' is none of the {len(known)} columns{nearest(factor.column, known)}",
+                f"'{factor.column}' is none of the {len(known)} columns.{nearest(factor.column, known)}",
                 "Identifiers, free text and withheld columns take no part.",
             )
         homes[factor.column] = found[0]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import ndtr
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
 from ehrsatz.evaluation.space import Comparison
@@ -47,7 +48,7 @@ class Estimate(Metric):
         measure = type(self).measure
         value = mean_of(pairs, measure)
         if value is None:
-            raise Unmeasured("Failed: no coefficient has an estimate from the synthetic rows.", "failed")
+            raise Unmeasured("Not measured: the real data show no effect, no coefficient is significant.")
         return Score(
             self.name,
             value,
@@ -121,19 +122,24 @@ class IntervalOverlap(Estimate):
 
 
 class SignAgreement(Estimate):
-    """Share of coefficients that point the same way. Identical data 1, unrelated about 0.5, more is better."""
+    """Share of the effects of the real data that point the same way in synthetic rows.
+
+    Effects are the coefficients whose real 95 % interval leaves out zero; the sign of others is chance in real data
+    too. Identical data 1, unrelated about 0.5, more is better.
+    """
 
     name = "sign_agreement"
     title = "Same sign"
     goal = "maximise"
     low, high, ideal = 0.0, 1.0, 1.0
-    what = "Compares the signs of synthetic and real coefficients."
-    blind = "Sizes; a coefficient near zero may fall either way in real data too."
+    what = "Compares the signs of synthetic and real coefficients, where the real one is significant."
+    blind = "Sizes; effects that the real data do not show."
     reference = "Raab, Nowok & Dibben 2017, arXiv:1712.04078"
     measure = same_sign
 
     def _meaning(self, pairs: list[Pair], value: float) -> str:
-        return f"{_counted(pairs, value)} point the same way as in the real data."
+        n = sum(int((np.abs(pair.real.estimate) > pair.real.reach).sum()) for pair in pairs)
+        return f"{round(value * n)} of {n} effects of the real data point the same way in the synthetic rows."
 
     def _baseline(self, pairs: list[Pair]) -> float:
         return 0.5
@@ -162,17 +168,19 @@ class SignificanceAgreement(Estimate):
 
 
 class SameConclusion(Estimate):
-    """Share of coefficients with the same sign, the same significance, and the estimate inside the real interval.
+    """Share of coefficients with the same significance and the synthetic estimate inside the real 95 % interval.
 
-    Identical data 1, unrelated data half the share of real coefficients without significance; more is better. The
-    details hold the table: term, real and synthetic estimate, interval and p-value, overlap, verdict in words.
+    A significant coefficient inside the real interval has the sign of the real one; where neither is significant the
+    sign is chance and not asked for. Identical data 1, unrelated data the share of real coefficients without
+    significance or a little less; more is better. The details hold the table: term, real and synthetic estimate,
+    interval and p-value, overlap, verdict in words.
     """
 
     name = "same_conclusion"
     title = "Same conclusion"
     goal = "maximise"
     low, high, ideal = 0.0, 1.0, 1.0
-    what = "Asks of each coefficient whether sign, significance and size (within the real interval) agree."
+    what = "Asks of each coefficient whether significance, sign of an effect and size (in the real interval) agree."
     blind = "Questions that no formula asks; whether the formula is the right one."
     reference = "Karr et al. 2006, doi:10.1198/000313006X124640"
     measure = same_conclusion
@@ -181,7 +189,12 @@ class SameConclusion(Estimate):
         return f"{_counted(pairs, value)} lead to the same conclusion as in the real data: sign, significance and size."
 
     def _baseline(self, pairs: list[Pair]) -> float:
-        return _mean(pairs, lambda pair: np.where(np.abs(pair.real.estimate) <= pair.real.reach, 0.475, 0.0))
+        def chance(pair: Pair) -> Any:
+            low, high = ((pair.real.estimate + way * pair.real.reach) / pair.real.error for way in (-1, 1))
+            inside = np.minimum(0.95, ndtr(high) - ndtr(low))
+            return np.where(np.abs(pair.real.estimate) <= pair.real.reach, inside, 0.0)
+
+        return _mean(pairs, chance)
 
     def _details(self, pairs: list[Pair], without: dict[str, str]) -> dict[str, Any]:
         return {**super()._details(pairs, without), **details_of(pairs, without)}

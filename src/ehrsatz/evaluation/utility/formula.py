@@ -165,7 +165,7 @@ class _Reader:
         yield _Token("end", "", len(self.text) + 1)
 
     def wrong(self, position: int, expected: str, found: str, advice: str = "") -> NoReturn:
-        raise _error(self.text, position, f"Expected {expected}.", f"{found[:1].upper()}{found[1:]}", advice)
+        raise _error(self.text, position, f"Expected {expected}.", found, advice)
 
     def unexpected(self, expected: str, advice: str = "") -> NoReturn:
         token = self.peek()
@@ -297,4 +297,5 @@ class _Reader:
 
 def _error(text: str, position: int, expected: str, found: str, advice: str) -> ScenarioError:
     shown = text if len(text) <= 120 else f"{text[:117]}..."
-    return ScenarioError(expected, f"{found.rstrip('.')}, at character {position} of the formula '{shown}'.", advice)
+    end = "" if found.endswith(("?", ".")) else "."
+    return ScenarioError(expected, f"Character {position} of '{shown}': {found}{end}", advice)

@@ -125,7 +125,7 @@ def fit_linear(
     beta = solve_triangular(r, q.T @ y)
     residual = y - x @ (beta / scale)
     squares = float(residual @ residual)
-    if squares <= 1e-20 * float(((y - y.mean()) ** 2).sum()) or squares == 0:
+    if squares <= 1e-24 * float(y @ y):
         raise NoEstimate("the outcome is constant, or follows exactly from the columns")
     inverse = solve_triangular(r, np.eye(k))
     bread = inverse @ inverse.T  # (X'X)^-1, scaled
@@ -280,7 +280,7 @@ def separated(names: tuple[str, ...], step: Array) -> str:
     size = np.abs(np.where(np.isfinite(step), step, 0.0))
     guilty = [name for name, one in zip(names, size) if one >= 0.2 * size.max() and name != INTERCEPT]
     listed = ", ".join(f"'{one}'" for one in guilty[:5]) or "the columns"
-    return f"no estimate exists, because {listed} tell the outcome without error in some rows (separation)"
+    return f"no estimate exists, because the outcome is certain in some rows by {listed} (separation)"
 
 
 def independent_columns(x: Array, names: tuple[str, ...]) -> tuple[Array, tuple[str, ...], dict[str, str]]:
