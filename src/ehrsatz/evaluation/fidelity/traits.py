@@ -1,0 +1,155 @@
+"""How two sets of rows differ in one column, in words that name no value of fewer than five real subjects.
+
+Numbers are told by fourths of the real values, categories by level; rare levels and levels that no real row has are
+pooled. A share is left out where it, or what is left to 100 %, stands for one to four real subjects.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ehrsatz.evaluation.groups import FOURTHS
+from ehrsatz.evaluation.space import MISSING_RANK, Feature, Sample, View
+from ehrsatz.schema import MIN_SUBJECTS
+
+LEAST_MARK = 0.1  # by which a level is commoner in a group than among all, to mark it
+LEAST_GAP = 0.02  # difference of shares, below which a column looks alike on its own
+MAX_LEVELS = 100  # the most frequent
+MISSING, RARE = "missing", "levels that few or no real rows have"
+NEW = "values that no real row has"
+ALONE = "it looks alike on its own; how it goes with other columns gives it away"
+
+
+def difference(view: View, feature: Feature) -> dict[str, Any]:
+    """Say in which direction a column of the synthetic rows differs from the holdout.
+
+    Returns
+    -------
+    `how`, a phrase; `where`, the level or fourth with the largest gap, None where no gap is large; `synthetic` and
+    `real`, its shares, None where too few real subjects stand behind them.
+    """
+    real, synthetic = view.samples["holdout"], view.samples["synthetic"]
+    labels = _labels(view, feature)
+    a, b = (_shares(_places(feature, one, len(labels)), len(labels)) for one in (real, synthetic))
+    place_of = _places(feature, real, len(labels))
+    gap = b - a
+    at = int(np.abs(gap).argmax())
+    new = _newness(view, feature)
+    if new is not None and new[1] - new[0] > abs(gap[at]):
+        return {"how": f"more {NEW} ({_percent(new[1])} against {_percent(new[0])})", "where": NEW, **_pair(new)}
+    if abs(gap[at]) < LEAST_GAP:
+        return {"how": ALONE, "where": None, "synthetic": None, "real": None}
+    inside = np.unique(real.group[place_of == at])
+    outside = np.unique(real.group[place_of != at])
+    few = any(0 < len(part) < MIN_SUBJECTS for part in (inside, outside))
+    word = "more" if gap[at] > 0 else "less"
+    figures = "" if few else f" ({_percent(b[at])} against {_percent(a[at])})"
+    where = f"'{labels[at]}'" if not feature.is_number and labels[at] not in {MISSING, RARE} else labels[at]
+    place = f"in the {where} of the real values" if feature.is_number and where in FOURTHS else where
+    pair = (None, None) if few else (float(a[at]), float(b[at]))
+    return {"how": f"synthetic rows are {word} often {place}{figures}", "where": labels[at], **_pair(pair)}
+
+
+def descriptions(view: View, real: Sample, label: NDArray[np.int64], k: int, most: int = 3) -> dict[int, list[str]]:
+    """Say what marks each group of real rows among all: the levels and fourths most over-represented in it.
+
+    Parameters
+    ----------
+    view
+        Names the columns.
+    real
+        Real rows.
+    label
+        Group of each row, from 0 to k - 1.
+    k
+        Groups.
+    most
+        Phrases for each.
+
+    Returns
+    -------
+    For each group that five subjects or more share, phrases such as "site = A" or "age: highest fourth", the strongest
+    first, each of which five of its subjects or more share; none where nothing marks it.
+    """
+    size = np.bincount(label, minlength=k)
+    found: dict[int, list[tuple[float, str, NDArray[np.bool_]]]] = {
+        g: [] for g in range(k) if len(np.unique(real.group[label == g])) >= MIN_SUBJECTS
+    }
+    for feature in view.features:
+        labels = _labels(view, feature)
+        place = _places(feature, real, len(labels))
+        table = np.bincount(label * len(labels) + place, minlength=k * len(labels)).reshape(k, -1)
+        gap = table / np.maximum(size, 1)[:, None] - table.sum(axis=0) / max(1, len(label))
+        joint = ": " if feature.is_number else " = "
+        for g in found:
+            at = int(gap[g].argmax())
+            if gap[g, at] >= LEAST_MARK and labels[at] != RARE:
+                word = ": " if labels[at] == MISSING else joint
+                found[g].append((-float(gap[g, at]), f"{feature.name}{word}{labels[at]}", place == at))
+    out: dict[int, list[str]] = {}
+    for g, phrases in found.items():
+        phrases.sort(key=lambda one: one[:2])
+        held = (p for _, p, hit in phrases if len(np.unique(real.group[hit & (label == g)])) >= MIN_SUBJECTS)
+        out[g] = list(itertools.islice(held, most))
+    return out
+
+
+def _labels(view: View, feature: Feature) -> tuple[str, ...]:
+    """Return the names of the places: fourths or levels that five real subjects share, missing, the pooled ones."""
+    if feature.is_number:
+        return (*FOURTHS, MISSING)
+    return (MISSING, *feature.levels[: _n_shown(view, feature)], RARE)
+
+
+def _n_shown(view: View, feature: Feature) -> int:
+    size = len(feature.levels) + 2
+    held = np.zeros(size, np.int64)
+    for key in ("train", "holdout"):
+        sample = view.samples[key]
+        codes = sample.codes[:, feature.slot].astype(np.int64)
+        wide = int(sample.group.max(initial=0)) + 1  # subjects are numbered from 0
+        if wide < sample.n:
+            codes = np.unique(codes * wide + sample.group) // wide
+        held = np.maximum(held, np.bincount(codes, minlength=size))
+    shown = held[1:-1] >= MIN_SUBJECTS
+    first_rare = int(shown.argmin()) if not shown.all() else len(shown)  # levels are sorted by frequency
+    return min(MAX_LEVELS, first_rare)
+
+
+def _places(feature: Feature, sample: Sample, n_labels: int) -> NDArray[np.int64]:
+    if feature.is_number:
+        rank = sample.rank[:, feature.slot]
+        return np.where(rank == MISSING_RANK, 4, np.clip((rank * 4).astype(np.int64), 0, 3))
+    return np.minimum(sample.codes[:, feature.slot].astype(np.int64), n_labels - 1)
+
+
+def _shares(places: NDArray[np.int64], n_labels: int) -> NDArray[np.float64]:
+    return np.bincount(places, minlength=n_labels) / max(1, len(places))
+
+
+def _newness(view: View, feature: Feature) -> tuple[float, float] | None:
+    """Return the share of present holdout values that no training row has, and of synthetic ones that no real row has.
+
+    None for categories, whose new levels are a place of their own.
+    """
+    if not feature.is_number:
+        return None
+    train, holdout, synthetic = (
+        view.samples[key].raw[:, feature.slot][~np.isnan(view.samples[key].raw[:, feature.slot])]
+        for key in ("train", "holdout", "synthetic")
+    )
+    if not len(holdout) or not len(synthetic):
+        return None
+    return float((~np.isin(holdout, train)).mean()), float((~np.isin(synthetic, np.append(train, holdout))).mean())
+
+
+def _pair(shares: tuple[float | None, float | None]) -> dict[str, float | None]:
+    return {"real": shares[0], "synthetic": shares[1]}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
