@@ -240,6 +240,11 @@ class TestDefault:
         "dcr_share": Score("dcr_share", 0.52, (0.48, 0.56), 0.5),
         "membership": Score("membership", 0.54, (0.50, 0.58), 0.53),
         "membership_tpr": Score("membership_tpr", None, status="not_applicable"),
+        "membership_subset": Score("membership_subset", 0.51, (0.48, 0.54), 0.5),
+        "singling_out": Score("singling_out", 0.0, (0.0, 0.3)),
+        "linkability": Score("linkability", 0.04, (0.0, 0.12)),
+        "inference": Score("inference", 0.1, (0.0, 0.23)),
+        "leak": Score("leak", 0.2, (0.17, 0.23), 0.5),
         "worst_margin": Score("worst_margin", 0.85, (0.8, 0.9), 0.9),
         "margins": Score("margins", 0.96, (0.95, 0.97), 0.97),
         "detection": Score("detection", 0.62, (0.58, 0.66), 0.5),
@@ -263,6 +268,8 @@ class TestDefault:
             Score("near_copies", 0.3, (0.25, 0.35), 0.02),
             Score("dcr_share", 0.9, (0.88, 0.92), 0.5),
             Score("membership", 0.83, (0.8, 0.86), 0.52),
+            Score("membership_subset", 0.92, (0.9, 0.94), 0.5),
+            Score("singling_out", 0.5, (0.4, 0.6)),
         ],
     )
     def test_denies_leaks(self, score: Score) -> None:
@@ -276,6 +283,7 @@ class TestDefault:
             Score("membership", 0.58, (0.56, 0.60), 0.52),
             Score("membership", None, status="failed"),
             Score("tstr_gap", 0.2, (0.1, 0.3), 0.0),
+            Score("leak", 0.001, (0.0, 0.004), 0.5),
         ],
     )
     def test_holds_what_is_doubtful(self, score: Score) -> None:
