@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def check_metric(metric: type[Metric] | Metric, dataset: Dataset, *, target: str
     made = metric(task=Task(target=target)) if isinstance(metric, type) else metric
     for name in ("name", "title", "family", "goal", "low", "high", "ideal"):
         demand(hasattr(made, name), f"the metric has no '{name}'")
-    demand(made.low <= made.ideal <= made.high, "the ideal value is off the metric's scale")
+    demand(-math.inf < made.low <= made.ideal <= made.high < math.inf, "the ideal value is off the metric's scale")
     train, rest = dataset.split(1 / 3, seed=seed)
     holdout, further = rest.split(0.5, seed=seed)
     before = [{name: frame.clone() for name, frame in part.tables.items()} for part in (train, holdout, further)]

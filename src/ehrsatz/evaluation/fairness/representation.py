@@ -124,7 +124,7 @@ class LogDisparity(Metric):
     family = "fairness"
     theme = "Representation"
     goal = "minimise"
-    low, high, ideal = 0.0, math.inf, 0.0
+    low, high, ideal = 0.0, 1e9, 0.0
     what = "Logarithm of the ratio of odds of being in a subgroup, or in two at once; the largest that is significant."
     blind = "Groups with fewer than 20 real rows in each half; what the rows of a group say."
     reference = "Bhanot et al. 2021, doi:10.3390/e23091165"

@@ -199,7 +199,7 @@ class TstrRmse(Measured):
     name = "tstr_rmse"
     title = "Root mean squared error, trained on synthetic"
     goal = "minimise"
-    low, high, ideal = 0.0, math.inf, 0.0
+    low, high, ideal = 0.0, 1e9, 0.0
     what = "Root mean squared error on real rows of a model from synthetic rows, in the unit of the target."
     blind = "Whether a few rows make most of it; see the mean absolute error."
     measure = "RMSE"
@@ -213,7 +213,7 @@ class TstrMae(Measured):
     name = "tstr_mae"
     title = "Mean absolute error, trained on synthetic"
     goal = "minimise"
-    low, high, ideal = 0.0, math.inf, 0.0
+    low, high, ideal = 0.0, 1e9, 0.0
     tells = frozenset()  # with a skewed target the mean, which is all that unrelated columns teach, is a fair guess
     what = "Mean absolute error on real rows of a model from synthetic rows, in the unit of the target."
     blind = "Rare large errors."
