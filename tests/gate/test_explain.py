@@ -31,7 +31,7 @@ def test_nothing_to_explain_where_all_passed() -> None:
 def test_distance_and_value_needed() -> None:
     one = explained({"metric": "margins", "at_least": 0.9}, Score("margins", 0.85, (0.84, 0.86)))
     assert one.found == "Found 0.85, with a 95 % interval from 0.84 to 0.86."
-    assert one.needed == "Needed: the value at least 0.9; it is 0.05 beyond."
+    assert one.needed == "Needed: the value at least 0.9; it is 0.05 short."
     assert "whole interval lies beyond" in one.chance
     assert one.subjects is None
 
@@ -40,7 +40,7 @@ def test_a_difference_is_told_in_the_metric_s_own_unit() -> None:
     threshold = {"metric": "margins", "at_least": -0.05, "against": "reference"}
     one = explained(threshold, Score("margins", 0.85, (0.8, 0.9), 0.95))
     assert "at least 0.9 (not more than 0.05 below real data)" in one.needed
-    assert "it is 0.05 beyond" in one.needed
+    assert "it is 0.05 short" in one.needed
 
 
 def test_subjects_that_would_tell() -> None:
@@ -96,12 +96,35 @@ def test_a_review_that_is_lacking_names_the_command() -> None:
     assert "ehrsatz review draw" in explained({"metric": "expert_review", "at_least": 0.8}).levers[0]
 
 
-def test_columns_and_groups_behind_a_number_are_named() -> None:
-    score = Score("membership", 0.8, (0.7, 0.9), details={"quasi": ["age", "sex", "zip"]})
-    one = explained({"metric": "membership", "at_most": 0.6}, score)
-    assert one.levers[0].startswith("The columns that an attacker may know here: age, sex, zip.")
-    worst = Score("worst_margin", 0.5, details={"worst": [{"column": "bmi", "similarity": 0.5}]})
-    assert "bmi" in explained({"metric": "worst_margin", "at_least": 0.9}, worst).levers[0]
+@pytest.mark.parametrize(
+    ("params", "details", "told"),
+    [
+        ({"quasi": ["age", "sex"]}, {}, "The columns that an attacker is taken to know: age, sex."),
+        ({"secret": "diag"}, {}, "It is about diag:"),
+        ({}, {"columns": [["a", "b", "c"], ["d", "e", "f"]]}, "It comes from a, b, c: make one of them coarser."),
+        ({}, {"worst": "age = other levels"}, "It comes from age = other levels: look there first."),
+        ({}, {"column": "bmi", "table": "t"}, "It comes from bmi:"),
+        ({}, {"worst_off": {"group": "sex = F", "loss": 0.1}}, "It comes from sex = F:"),
+        (
+            {},
+            {"culprits": [{"column": f"c{i}", "drop": 0.1} for i in range(9)]},
+            "It comes from c0, c1, c2 and 6 more:",
+        ),
+        ({}, {"statistics": [{"name": "equal rows", "p": 0.1}]}, "It comes from equal rows:"),
+    ],
+)
+def test_columns_and_groups_behind_a_number_are_named(
+    params: dict[str, Any], details: dict[str, Any], told: str
+) -> None:
+    one = explained({"metric": "membership", "at_most": 0.6}, Score("membership", 0.8, params=params, details=details))
+    assert one.levers[0].startswith(told)
+    assert len(one.levers) > 1
+
+
+def test_details_without_names_say_nothing() -> None:
+    for details in ({"columns": [{"column": "a", "similarity": 0.5}]}, {"columns": []}, {"worst": []}, {"worst": {}}):
+        score = Score("membership", 0.8, details=details)
+        assert "attacker" not in explained({"metric": "membership", "at_most": 0.6}, score).levers[0]
 
 
 def test_rules_have_levers() -> None:

@@ -187,7 +187,8 @@ def _needed(check: Check) -> str:
     if check.state == "inconclusive":
         held = check.margin is not None and check.margin >= 0
         return f"{text}, which {'it is' if held else 'it is not'}; and certainty enough to believe it."
-    return f"{text}; it is {_figure(abs(check.margin or 0.0))} beyond."
+    word = "too much" if check.side == "at most" else "short"
+    return f"{text}; it is {_figure(abs(check.margin or 0.0))} {word}."
 
 
 def _chance(check: Check, subjects: int | None) -> tuple[str, int | None]:
@@ -196,8 +197,7 @@ def _chance(check: Check, subjects: int | None) -> tuple[str, int | None]:
         return "", None
     asked = (check.power or {}).get("at_least_subjects") if check.state == "inconclusive" else None
     if check.ends is None:
-        text = "Without an interval nobody can say whether it is chance." if check.metric != RULES else ""
-        return (f"It takes {asked:,} holdout subjects." if asked else text), asked
+        return (f"It takes {asked:,} holdout subjects." if asked else ""), asked
     half = (check.ends[1] - check.ends[0]) / 2
     wanted = _half_wanted(check)
     if wanted is None:
@@ -265,33 +265,32 @@ def _named(score: Any) -> str:
     if score is None:
         return ""
     details: Mapping[str, Any] = score.details
-    quasi = details.get("quasi") or details.get("columns_of_attacker")
-    if isinstance(quasi, Sequence) and not isinstance(quasi, str):
-        names = [str(one) for one in quasi if isinstance(one, str)]
+    quasi = _texts(score.params.get("quasi"))
+    if quasi:
+        return f"The columns that an attacker is taken to know: {_listed(quasi)}. Drop one, or make it coarser."
+    secret = _texts(score.params.get("secret"))
+    if secret:
+        return f"It is about {_listed(secret)}: make it coarser, or leave it out."
+    columns = details.get("columns")  # columns that an attack rests on, the strongest set first
+    if isinstance(columns, Sequence) and columns and len(_texts(columns[0])) > 1 and not isinstance(columns[0], str):
+        return f"It comes from {_listed(_texts(columns[0]))}: make one of them coarser."
+    for key in ("worst", "worst_off", "column", "culprits", "statistics"):
+        names = _texts(details.get(key))
         if names:
-            return f"The columns that an attacker may know here: {_listed(names)}. Drop one, or make it coarser."
-    for key in ("worst", "most_exposed", "strongest"):
-        worst = details.get(key)
-        label = _label(worst)
-        if label:
-            return f"It comes from {label}: look there first."
+            return f"It comes from {_listed(names, 3)}: look there first."
     return ""
 
 
-def _label(told: Any) -> str:
+def _texts(told: Any) -> list[str]:
+    """The names in a detail: a text, a list of them, or mappings that hold a column, a group or a name."""
     if isinstance(told, str):
-        return told.replace("_", " ")
-    if isinstance(told, Sequence) and told:
-        return _label(told[0])
+        return [told]
     if isinstance(told, Mapping):
-        parts = [told[key] for key in ("column", "group", "level", "name", "pair", "columns") if key in told]
-        flat = [
-            str(one)
-            for part in parts
-            for one in (part if isinstance(part, Sequence) and not isinstance(part, str) else [part])
-        ]
-        return _listed(flat)
-    return ""
+        found = next((told[key] for key in ("column", "group", "name", "columns") if told.get(key)), None)
+        return _texts(found)
+    if isinstance(told, Sequence):
+        return list(dict.fromkeys(name for one in told for name in _texts(one)))
+    return []
 
 
 def _place(metric: str, evaluation: Any) -> tuple[str, str]:
