@@ -183,14 +183,14 @@ def verify(
     )
     if as_json:
         show_json({"folder": str(folder), **found.to_dict()})
-    else:
+    elif not found.problems:
         for line in found.told:
             say(line)
     if found.problems:
         raise CapsuleError(
             "Expected a release as it was written.",
             f"{len(found.problems)} problem{'s' if len(found.problems) > 1 else ''} found.",
-            "Fetch the release again from whoever made it.",
+            found.advice,
             problems=found.problems,
         )
 
