@@ -82,7 +82,7 @@ def test_a_theme_nobody_knows_stands_with_its_family() -> None:
     data = twin(evaluation_of(scores, metrics), None, schema=schema_of(["a"]), provenance=PROVENANCE)
     where = {theme["name"]: page["id"] for page in data["pages"] for theme in page["themes"]}
     assert where["New attack"] == "privacy-officer"
-    assert where["Other measures of utility"] == "data-scientist" and where["Other measures of review"] == "clinician"
+    assert where["Other measures of utility"] == "data-scientist" and where["Expert review"] == "clinician"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ehrsatz.report.twin import twin
 from ehrsatz.schema import Schema
 
 OPEN_COLUMNS = 9
-OPEN_SCORES = 4  # of one theme; those that the policy judges or that are worse than real data are always open
+OPEN_SCORES = 4  # of one theme; see _stands for those that are always open
 SIGNS = {
     "kept": "✓",
     "kept by chance": "≈",
@@ -111,10 +111,7 @@ def render(data: Mapping[str, Any]) -> str:
 
 def _folding(scores: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return the scores of a theme that stand open, and those that a click opens."""
-    rank = [
-        0 if one["thresholds"] or one["compared"] == "worse than real data" else 1 if one["status"] == "measured" else 2
-        for one in scores
-    ]
+    rank = [0 if _stands(one) else 1 if one["status"] == "measured" else 2 for one in scores]
     room = max(0, OPEN_SCORES - rank.count(0))
     plain = [i for i, r in enumerate(rank) if r == 1]
     shown = {i for i, r in enumerate(rank) if r == 0} | set(plain[:room])
@@ -122,6 +119,12 @@ def _folding(scores: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any
     if len(folded) == 1:
         shown, folded = shown | set(folded), []
     return [one for i, one in enumerate(scores) if i in shown], [scores[i] for i in folded]
+
+
+def _stands(score: Mapping[str, Any]) -> bool:
+    """Whether a score is never folded: it is judged, worse than real data, or has a map of all rows."""
+    maps = any(one["kind"] == "grids" for one in score["pictures"])
+    return bool(score["thresholds"]) or score["compared"] == "worse than real data" or maps
 
 
 def _opened(data: Mapping[str, Any]) -> set[int]:

@@ -116,7 +116,9 @@ def _score(score: Score, about: Mapping[str, Any], checks: Sequence[Check]) -> d
         "metric": score.metric,
         "title": about.get("title") or score.metric.replace("_", " ").capitalize(),
         "family": about.get("family", "other"),
-        "theme": about.get("theme") or f"Other measures of {about.get('family', 'other kinds')}",
+        "theme": "Expert review"
+        if about.get("family") == "review"
+        else about.get("theme") or f"Other measures of {about.get('family', 'other kinds')}",
         "status": score.status,
         "state": _state(score, checks),
         "compared": _compared(score, goal, about.get("ideal")),

@@ -55,28 +55,31 @@ def difference(data: Mapping[str, Any], alt: str) -> Markup:
 
 
 def grids(data: Mapping[str, Any], alt: str) -> Markup:
-    """Draw panels of cells, darker for more, all on one scale.
+    """Draw panels of cells, darker for more, all on one scale; cells that are not shown are dotted.
 
-    data: `panels` with `title` and `cells` (rows from the top, each a list of shares), `x` and `y` axis labels.
+    data: `panels` with `title` and `cells` (rows from the top, each a list of shares; null: not shown), and the axis
+    labels `x` and `y`.
     """
     panels = data["panels"]
-    side, gap, top = 160, 12, 20
-    most = max([1e-12, *(value for one in panels for row in one["cells"] for value in row)])
-    across = 2
+    side, gap, top = 160, 14, 20
+    most = max([1e-12, *(value for one in panels for row in one["cells"] for value in row if value is not None)])
     parts = []
     for k, one in enumerate(panels):
-        left, up = (k % across) * (side + gap) + 2, (k // across) * (side + top + 24) + top
+        left, up = (k % 2) * (side + gap) + 2, (k // 2) * (side + top + 24) + top
         rows = one["cells"]
         parts.append(text(left, up - 6, one["title"], css="name"))
         parts.append(rect(left, up, side, side, "cell"))
         high, wide = side / max(1, len(rows)), side / max(1, max((len(row) for row in rows), default=1))
         for i, row in enumerate(rows):
             for j, value in enumerate(row):
-                if value <= 0:
+                if value == 0:
+                    continue
+                x, y = left + j * wide, up + i * high
+                if value is None:
+                    parts.append(f'<circle class="dim" cx="{x + wide / 2:.1f}" cy="{y + high / 2:.1f}" r="1.1"/>')
                     continue
                 shade = (value / most) ** 0.5
-                spot = (left + j * wide, up + i * high, wide, high)
-                parts.append(rect(*spot, "ink", f' fill-opacity="{0.08 + 0.92 * shade:.2f}"'))
-        parts.append(text(left + side / 2, up + side + 13, cut(data["x"], 26), "middle", 10))
-    lines = (len(panels) + across - 1) // across
+                parts.append(rect(x, y, wide, high, "ink", f' fill-opacity="{0.1 + 0.9 * shade:.2f}"'))
+        parts.append(text(left + side / 2, up + side + 14, cut(data["x"], 26), "middle", 10))
+    lines = (len(panels) + 1) // 2
     return svg(2 * side + gap + 4, lines * (side + top + 24), parts, alt)

@@ -68,6 +68,8 @@ LABELS = ("group", "learner", "term", "part", "secret", "what", "formula", "labe
 
 def label_of(one: Mapping[str, Any]) -> str:
     """Return what one entry is about: a group, a code with its lag, columns together."""
+    if isinstance(one.get("group"), str):
+        return str(one["group"])
     if isinstance(one.get("columns"), Sequence) and not isinstance(one["columns"], str):
         return " with ".join(str(name) for name in one["columns"])
     if isinstance(one.get("missing"), Sequence) and not isinstance(one["missing"], str):

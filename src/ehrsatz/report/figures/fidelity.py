@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ehrsatz.report.figures.base import Picture, curve, dots, has, label_of, lines, picture, rows_of
+from ehrsatz.report.figures.base import Picture, curve, dots, has, label_of, lines, mark, picture, rows_of, spread
 from ehrsatz.report.format import number
 
 MAX_COLUMNS = 100  # columns drawn one by one
@@ -97,6 +97,8 @@ def column_table(scores: Sequence[Mapping[str, Any]], found: Mapping[str, Mappin
 def _columns(entries: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
     if has(entries, "column", "points"):
         return _quantiles(entries)
+    if has(entries, "column", "groups"):
+        return _by_group(entries, about)
     if not has(entries, "column", "real", "synthetic"):
         return []
     if about.get("theme") == "Missing values":
@@ -108,6 +110,28 @@ def _columns(entries: Any, details: Mapping[str, Any], about: Mapping[str, Any])
     rows = rows_of(entries[:12])
     caption = "Diamond: real. Circle: synthetic."
     return dots("Column by column", caption, rows, left_out=len(entries) - len(rows))
+
+
+def _by_group(entries: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[Picture]:
+    """Rates of the groups of each column, after real and after synthetic training."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        for one in entry["groups"]:
+            label = f"{entry['column']} = {one.get('group', '')}"
+            if isinstance(one.get("real"), Mapping) and isinstance(one.get("synthetic"), Mapping):
+                for rate in one["real"]:
+                    sides = {"group": label, "real": one["real"][rate], "synthetic": one["synthetic"].get(rate)}
+                    found.setdefault(str(rate), []).append(sides)
+            else:
+                found.setdefault("", []).append({**one, "group": label})
+    out: list[Picture] = []
+    for rate, rows in list(found.items())[:2]:
+        shown = rows_of(rows)
+        title = str(about.get("title", "Groups")) + (f": {rate.replace('_', ' ')}" if rate else "")
+        title += "" if "by group" in title else ", by group"
+        caption = "Diamond: real, or trained on real rows. Circle: synthetic, or trained on synthetic rows."
+        out += dots(title, caption, shown[:12], left_out=len(shown) - 12)
+    return out
 
 
 def _quantiles(entries: Sequence[Mapping[str, Any]]) -> list[Picture]:
@@ -262,28 +286,113 @@ def _points(points: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -
 
 
 def _groups(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
-    shown = rows_of(rows)
-    caption = "Circle: synthetic."
+    if has(rows, "marks", "synthetic"):
+        return _clusters(rows)
+    share = about.get("theme") == "Representation"
+    shown = rows_of(rows, 100 if share else 1)
     series = {m["series"] for one in shown for m in one["marks"]}
+    caption = "Share of all. " if share else ""
+    caption += "Circle: synthetic." if "synthetic" in series else ""
     caption += " Diamond: real data." if "real" in series else ""
     caption += " Square: people never seen." if "control" in series else ""
     caption += " Cross: without skill." if "baseline" in series else ""
     title = f"{about.get('title', 'Subgroups')}, by group"
-    return dots(title, caption, shown[:16], left_out=len(shown) - 16)
+    return dots(title, caption, shown[:16], left_out=len(shown) - 16, unit="%" if share else "")
+
+
+def _clusters(rows: Sequence[Mapping[str, Any]]) -> list[Picture]:
+    """Groups of like rows: which share of each is synthetic, where half would be equal."""
+    shown = [
+        {"label": ", ".join(str(word) for word in one["marks"]), "marks": [mark("synthetic", "synthetic", share)]}
+        for one in rows
+        if one["marks"] and (share := 100 * one["synthetic"]) is not None
+    ]
+    caption = "Share of each group that is synthetic; 50 % is as many as real ones. The largest gaps first."
+    lines_ = [{"at": 50.0, "label": "equal"}]
+    return dots("Groups of like rows", caption, shown[:8], lines=lines_, left_out=len(shown) - 8, unit="%")
 
 
 def _views(views: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
-    """Densities over two axes: real and synthetic side by side."""
-    out = []
-    for one in views if has(views, "name", "real", "synthetic") else ():
-        panels = [
-            {"title": title, "cells": [list(row) for row in one[key]]}
-            for key, title in (("real", "real"), ("synthetic", "synthetic"))
-        ]
-        title = f"{one['name']}: where the rows lie"
-        caption = "Darker is denser; both on one scale. Cells of fewer than five real subjects are left out."
-        data = {"panels": panels, "x": str(one.get("x", "")), "y": str(one.get("y", ""))}
-        out.append(picture("grids", title, caption, f"{title}, real beside synthetic", data))
+    """Densities over two axes, real and synthetic side by side; hidden cells stay hidden."""
+    out: list[Picture] = []
+    absent = []
+    for one in views if has(views, "title", "status") else ():
+        if one["status"] != "drawn":
+            absent.append(f"{one['title']}: {one['status']}.")
+            continue
+        across, down = one["size"]
+        panels = []
+        for key in ("real", "synthetic"):
+            cells: list[list[float | None]] = [[0.0] * across for _ in range(down)]
+            for x, y, share in zip(one["x"], one["y"], one[key]):
+                cells[down - 1 - y][x] = share
+            panels.append({"title": key, "cells": cells})
+        hidden = one.get("hidden", {})
+        overlap = f" Overlap {100 * one['overlap']:.0f} %." if "overlap" in one else ""
+        title = f"{one['title']}: where the rows lie"
+        caption = f"Darker is denser, both on one scale.{overlap} Cells of fewer than five subjects are not shown "
+        caption += f"({hidden.get('real', 0)} real, {hidden.get('synthetic', 0)} synthetic)."
+        axes = [_axis(i, one) for i in (0, 1)]
+        notes = [f"{name}: {words}." for name, words in zip(("Across", "Up"), axes) if words]
+        data = {"panels": panels, "x": axes[0][:1] and "component 1", "y": axes[1][:1] and "component 2"}
+        out.append(picture("grids", title, caption, f"{title}, real beside synthetic.{overlap}", data, notes=notes))
+    if out:
+        out[-1]["notes"] += absent
+    return out
+
+
+def _axis(i: int, one: Mapping[str, Any]) -> str:
+    """Say what an axis of a view is made of; nothing where it has no meaning."""
+    axes = one.get("axes")
+    if not isinstance(axes, Sequence) or len(axes) <= i:
+        return ""
+    names = ", ".join(str(part["column"]) for part in axes[i] if "column" in part)
+    explained = one.get("explained") or ()
+    share = f"{100 * explained[i]:.0f} % of the variance" if len(explained) > i else ""
+    return "; ".join(part for part in (share, f"moves most with {names}" if names else "") if part)
+
+
+def _curve(values: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    """One curve from 0 to 1: found against false alarms, or share against level."""
+    whole = (0.0, 1.0, 0.0, 1.0)
+    title = str(about.get("title", "Curve"))
+    if isinstance(values, Mapping) and "level" in values and "share" in values:
+        points = [[0.0, 0.0], *([a, b] for a, b in zip(values["level"], values["share"]))]
+        caption = (
+            "Of the most typical share of real rows, how many synthetic ones lie within; equal on the dashed line."
+        )
+        series, x, y = [curve("synthetic", "synthetic", points)], "level", "share"
+    elif isinstance(values, Sequence) and len(values) > 2 and all(isinstance(v, (int, float)) for v in values):
+        caption = "On the dashed line the attacker guesses."
+        series = [curve("attack", "synthetic", spread(values))]
+        x, y = "outsiders wrongly accused", "training subjects found"
+    else:
+        return []
+    return lines(title, caption, series, x, y, ends=whole, diagonal=True, square=True)
+
+
+def _accepted(arms: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    """What experts accepted, by kind of record."""
+    names = {"synthetic": "synthetic records", "real": "real records", "planted": "records with a planted error"}
+    series = {"synthetic": "synthetic", "real": "real", "planted": "baseline"}
+    rows = [
+        {
+            "label": names[kind],
+            "marks": [
+                mark(
+                    series[kind],
+                    "accepted",
+                    100 * arms[kind]["accepted"],
+                    [100 * end for end in arms[kind]["interval"]],
+                )
+            ],
+        }
+        for kind in names
+        if isinstance(arms, Mapping) and has([arms.get(kind)], "accepted", "interval")
+    ]
+    out = dots("What the experts accepted", "Share of records, with 95 % intervals.", rows, unit="%")
+    if out:
+        out[0]["notes"] = [str(one) for one in details.get("notes") or ()]
     return out
 
 
@@ -298,4 +407,6 @@ DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Pict
     "codes": _codes,
     "groups": _groups,
     "views": _views,
+    "curve": _curve,
+    "accepted": _accepted,
 }
