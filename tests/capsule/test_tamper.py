@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from capsule.people import DAY, House, edit, release, tree
-from ehrsatz.capsule import manifest
+from ehrsatz.capsule import approval, manifest, signature
 from ehrsatz.capsule.sign import approve, sign
 from ehrsatz.capsule.verify import examine, mark, verify
 from ehrsatz.dataset import Dataset
@@ -59,15 +59,20 @@ def test_one_flipped_bit_anywhere(copy: Path, people: House) -> None:
     assert check(copy, people) == []
 
 
-def test_every_bit_of_the_signed_statements(copy: Path, people: House) -> None:
-    for name in ("signature.json", "approvals/bo.json"):
-        data = (copy / name).read_bytes()
-        for place in range(len(data)):
+def test_every_bit_of_the_signed_statements(original: Path, people: House) -> None:
+    digest = manifest.file_hash(original / "manifest.json")
+    rule = approval.Rule.of({"approval": people.rule()})
+    checks: dict[str, Callable[[bytes], list[str]]] = {
+        "signature.json": lambda raw: signature.check(raw, digest, pinned=[people.anna.public], at=DAY)[1],
+        "approvals/bo.json": lambda raw: approval.check("bo", raw, digest, verdict="pass", rule=rule, at=DAY)[1],
+    }
+    for name, check_one in checks.items():
+        data = (original / name).read_bytes()
+        assert check_one(data) == []
+        for place in range(8 * len(data)):
             changed = bytearray(data)
-            changed[place] ^= 1 << place % 8
-            (copy / name).write_bytes(bytes(changed))
-            assert any(problem.startswith(f"{name}: ") for problem in check(copy, people)), (name, place)
-        (copy / name).write_bytes(data)
+            changed[place // 8] ^= 1 << place % 8
+            assert check_one(bytes(changed)), (name, place)
 
 
 @pytest.mark.parametrize("how", ["gone", "empty", "cut", "longer", "a folder", "a link", "a pipe"])
@@ -122,6 +127,15 @@ def test_added_folders_links_and_left_overs(copy: Path, people: House) -> None:
         "empty: added since the release was written",
         "way: is a link, no file",
     ]
+
+
+def test_an_empty_folder_of_approvals_is_no_change(tidy: Dataset, tmp_path: Path) -> None:
+    folder = release(tidy, tmp_path / "release", formats=("csv",))
+    (folder / "approvals").mkdir()
+    assert verify(folder) == []
+    (folder / "approvals").rmdir()
+    (folder / "approvals").write_text("x")
+    assert verify(folder) == ["approvals: added since the release was written"]
 
 
 def test_a_folder_that_is_a_link(copy: Path, people: House, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -138,6 +139,8 @@ def pack(folder: str | Path, stream: IO[bytes]) -> None:
     root = Path(folder)
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, kind in strict.walk(root):
+            if not stat.S_ISREG(kind.st_mode):
+                continue
             about = tarfile.TarInfo(name)
             about.size, about.mode, about.mtime = kind.st_size, 0o644, 0
             with (root / name).open("rb") as content:

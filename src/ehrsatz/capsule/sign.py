@@ -90,6 +90,8 @@ def approve(folder: str | Path, key: Key, *, day: date, remark: str = "") -> Sta
             f"{key.public.name} has approved it.",
             "Another person must approve; one counts once.",
         )
+    with writing(APPROVALS):
+        target.parent.mkdir(exist_ok=True)
     _put(target, strict.render(approval.build(key, str(found.manifest_sha256), verdict, day, remark)))
     after = examine(folder)
     assert after.approval is not None
@@ -174,7 +176,5 @@ def _put(path: Path, data: bytes, *, replace: bool = False) -> None:
     """Write a file whole or not at all; an existing one only where it may be replaced."""
     if path.exists() and not replace:
         raise OutputError(f"Expected to write a new {path.name}.", "One is there.", "It is never replaced.")
-    with writing(path.name):
-        path.parent.mkdir(exist_ok=True)
     with aside(path) as partial:
         partial.write_bytes(data)

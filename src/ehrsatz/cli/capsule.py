@@ -244,7 +244,7 @@ def seal(
 
 
 def unseal(
-    path: Annotated[Path, typer.Argument(metavar="FILE.age", help="What `ehrsatz seal` or age wrote.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE.age", help="What `ehrsatz seal` wrote.")],
     identity: Annotated[Path, typer.Option(metavar="FILE", help="Your private keys, as age-keygen writes them.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     as_json: options.AsJson = False,
