@@ -12,7 +12,7 @@ from scipy.spatial.distance import jensenshannon
 
 from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.base import Metric
-from ehrsatz.evaluation.fidelity import distributions, divergences
+from ehrsatz.evaluation.fidelity import distributions, divergences, tails
 from ehrsatz.evaluation.fidelity.columns import Tally, holm, parts, tallies, without
 from ehrsatz.evaluation.fidelity.distributions import AndersonDarling, CramerVonMises, KolmogorovSmirnov, Wasserstein
 from ehrsatz.evaluation.fidelity.divergences import (
@@ -229,11 +229,13 @@ def test_numbers_agree_with_scipy_and_sdmetrics(seed: int) -> None:
             warnings.simplefilter("ignore")
             ad = stats.anderson_ksamp([x, y])
         assert found["anderson_darling"][name]["statistic"] == pytest.approx(ad.statistic, abs=1e-6)
-        if 0.001 < ad.pvalue < 0.25:
+        has_ties = len(np.unique(np.r_[x, y])) < len(x) + len(y)
+        if 0.001 < ad.pvalue < 0.25 and not has_ties:
             assert found["anderson_darling"][name]["p"] == pytest.approx(ad.pvalue, rel=0.15)
         cvm = stats.cramervonmises_2samp(x, y, method="asymptotic")
         assert found["cramer_von_mises"][name]["statistic"] == pytest.approx(cvm.statistic, abs=1e-6)
-        assert found["cramer_von_mises"][name]["p"] == pytest.approx(cvm.pvalue, abs=1e-6)
+        if not has_ties:  # SciPy's p-values take no heed of ties
+            assert found["cramer_von_mises"][name]["p"] == pytest.approx(cvm.pvalue, abs=1e-6)
         far = stats.wasserstein_distance(x, y) / stats.iqr(x)
         assert found["wasserstein"][name]["value"] == pytest.approx(far, abs=1e-6)
 
@@ -271,7 +273,7 @@ def test_anderson_darling_at_a_hundred_thousand_rows_agrees_with_scipy() -> None
     values, place = np.unique(np.concatenate([x, y]), return_inverse=True)
     a, b = (np.bincount(one, minlength=len(values)).astype(float) for one in np.split(place, 2))
     share = distributions.anderson_darling(a, b)[0]
-    ours = distributions.anderson_darling_statistic(share * 199_999, 100_000, 100_000)
+    ours = tails.anderson_darling_statistic(share * 199_999, 100_000, 100_000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert ours == pytest.approx(stats.anderson_ksamp([x, y]).statistic, abs=1e-6)
@@ -280,24 +282,80 @@ def test_anderson_darling_at_a_hundred_thousand_rows_agrees_with_scipy() -> None
 def test_tails_of_the_tests() -> None:
     # upper percentage points of the limit of A2, from Marsaglia and Marsaglia 2004 and Imhof's inversion of 4,000 terms
     for z, p in ((1.933, 0.1), (2.492, 0.05), (3.857, 0.01024), (5.0, 0.0028736), (6.0, 0.00096719), (8.0, 0.00011379)):
-        assert distributions.anderson_darling_tail(z) == pytest.approx(p, rel=0.01)
-    assert distributions.anderson_darling_tail(0.0) == 1
-    steps = [distributions.anderson_darling_tail(z) for z in np.arange(0.02, 40, 0.01)]
+        assert tails.anderson_darling_tail(z) == pytest.approx(p, rel=0.01)
+    assert tails.anderson_darling_tail(0.0) == 1
+    steps = [tails.anderson_darling_tail(z) for z in np.arange(0.02, 40, 0.01)]
     assert (np.diff(steps) <= 0).all() and 0 < steps[-1] < 1e-15
-    steps = [distributions.cramer_von_mises_tail(t, 10**6, 10**6) for t in np.arange(0.01, 6, 0.01)]
+    steps = [tails.cramer_von_mises_tail(t, 10**6, 10**6) for t in np.arange(0.01, 6, 0.01)]
     assert (np.diff(steps) <= 1e-12).all() and 0 < steps[-1] < 1e-10
 
 
-def test_p_values_are_even_under_no_difference() -> None:
-    rng = stream(4, "null")
-    held = {metric.name: [] for metric in (KolmogorovSmirnov, AndersonDarling, CramerVonMises)}
+@pytest.mark.parametrize("seed", SEEDS)
+def test_p_values_without_ties_agree_with_scipy(seed: int) -> None:
+    rng = stream(seed, "smooth")
+    x, y = rng.normal(size=int(rng.integers(10, 200))), rng.normal(0.2, 1, int(rng.integers(10, 200)))
+    cvm = stats.cramervonmises_2samp(x, y, method="asymptotic")
+    ours = lines(CramerVonMises, numbers(*x), numbers(*y))["x"]
+    assert ours["p"] == pytest.approx(cvm.pvalue, abs=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ad = stats.anderson_ksamp([x, y])
+    ours = lines(AndersonDarling, numbers(*x), numbers(*y))["x"]
+    if 0.001 < ad.pvalue < 0.25:
+        assert ours["p"] == pytest.approx(ad.pvalue, rel=0.1, abs=2e-4)
+    else:
+        assert (ours["p"] > 0.2) if ad.pvalue >= 0.25 else (ours["p"] < 0.0015)
+
+
+KINDS_OF_COLUMNS = {
+    "smooth": lambda rng, n: rng.normal(size=n),
+    "two levels": lambda rng, n: (rng.random(n) < 0.4) * 1.0,
+    "mostly zero": lambda rng, n: np.where(rng.random(n) < 0.9, 0.0, rng.poisson(1, n) + 1.0),
+    "half zero": lambda rng, n: np.where(rng.random(n) < 0.5, 0.0, rng.normal(size=n) ** 2),
+    "five levels": lambda rng, n: rng.integers(0, 5, n) * 1.0,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_COLUMNS)
+def test_p_values_keep_their_level_where_there_is_no_difference(kind: str) -> None:
+    """Tables for data without ties call a column of two levels different far too often."""
+    rng = stream(4, "null", kind)
+    held: dict[str, list[float]] = {}
     for _ in range(8):
-        a = table({f"c{i}": ("number", rng.normal(size=150).tolist()) for i in range(40)})
-        b = table({f"c{i}": ("number", rng.normal(size=130).tolist()) for i in range(40)})
+        a, b = (
+            table({f"c{i}": ("number", KINDS_OF_COLUMNS[kind](rng, n).tolist()) for i in range(50)}) for n in (150, 130)
+        )
+        comparison = Comparison.of(a, a, b)
         for metric in (KolmogorovSmirnov, AndersonDarling, CramerVonMises):
-            held[metric.name] += [one["p"] for one in lines(metric, a, b).values()]
+            found = metric().compute_on(comparison, seed=1).details["columns"]
+            held.setdefault(metric.name, []).extend(one["p"] for one in found)
     for name, p in held.items():
-        assert 0.02 <= np.mean(np.array(p) < 0.05) <= 0.085, name
+        rate = np.mean(np.array(p) < 0.05)
+        least = 0.0 if name == "kolmogorov_smirnov" and kind != "smooth" else 0.02  # cautious with ties
+        assert least <= rate <= 0.08, (name, rate)
+
+
+def test_tail_of_a_weighted_sum() -> None:
+    rng = stream(5, "weights")
+    for weights in (np.array([0.7]), np.array([0.5, 0.5]), np.array([0.6, 0.3, 0.1]), 1 / np.arange(1, 40) ** 2):
+        drawn = rng.chisquare(1, (200_000, len(weights))) @ weights
+        for z in np.quantile(drawn, [0.1, 0.5, 0.9, 0.99]):
+            true = (drawn > z).mean()
+            assert tails.weighted_tail(z, weights) == pytest.approx(true, rel=0.06, abs=0.01)
+    assert tails.weighted_tail(3.0, np.array([0.5, 0.5])) == pytest.approx(stats.chi2.sf(6.0, 2), rel=0.03)
+    assert tails.weighted_tail(0.0, np.array([1.0])) == tails.weighted_tail(5.0, np.empty(0)) == 1
+    steps = [tails.weighted_tail(z, 1 / np.arange(1, 40) ** 2) for z in np.arange(0.05, 30, 0.05)]
+    assert (np.diff(steps) <= 1e-3).all() and steps[-1] < 1e-6
+
+
+def test_weights_of_a_smooth_column_are_those_of_the_textbook() -> None:
+    both = np.ones(20_000)
+    assert tails.tie_weights(both, standardised=True)[:3] == pytest.approx([1 / 2, 1 / 6, 1 / 12], rel=0.08)
+    assert tails.tie_weights(both, standardised=False)[:3] == pytest.approx(
+        1 / (np.pi * np.arange(1, 4)) ** 2, rel=0.02
+    )
+    assert tails.tie_weights(np.array([3.0, 0.0, 5.0]), standardised=True) == pytest.approx([1.0])
+    assert not len(tails.tie_weights(np.array([8.0]), standardised=True))
 
 
 def test_holm_by_hand() -> None:

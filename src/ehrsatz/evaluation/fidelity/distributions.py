@@ -5,25 +5,22 @@ order of the values, so in linear time once the column is sorted. The first thre
 does not depend on the number of rows; the statistics of the tests, which do, stand in the details.
 
 References: Massey, The Kolmogorov-Smirnov test for goodness of fit, JASA 1951, doi:10.1080/01621459.1951.10500769;
-Scholz & Stephens, K-sample Anderson-Darling tests, JASA 1987, doi:10.1080/01621459.1987.10478517; Marsaglia &
-Marsaglia, Evaluating the Anderson-Darling distribution, J. Stat. Softw. 9(2), 2004, doi:10.18637/jss.v009.i02;
-Anderson, On the distribution of the two-sample Cramer-von Mises criterion, Ann. Math. Statist. 1962,
-doi:10.1214/aoms/1177704477; Csorgo & Faraway, The exact and asymptotic distributions of Cramer-von Mises statistics,
-JRSS B 1996, doi:10.1111/j.2517-6161.1996.tb02077.x; Zolotarev, Concerning a certain probability problem, Theory Probab.
-Appl. 1961, doi:10.1137/1106025 (far tails); Villani, Optimal Transport, Springer 2009, doi:10.1007/978-3-540-71050-9.
+Scholz & Stephens, K-sample Anderson-Darling tests, JASA 1987, doi:10.1080/01621459.1987.10478517; Anderson, On the
+distribution of the two-sample Cramer-von Mises criterion, Ann. Math. Statist. 1962, doi:10.1214/aoms/1177704477;
+Villani, Optimal Transport, Springer 2009, doi:10.1007/978-3-540-71050-9.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import stats
 
 from ehrsatz.evaluation.fidelity.columns import ColumnMetric, Counts, Measure, Tally
+from ehrsatz.evaluation.fidelity.tails import anderson_darling_p, anderson_darling_statistic, cramer_von_mises_p
 
 EXACT = 100  # rows in the larger sample up to which the p-value of Kolmogorov-Smirnov is exact
 MOST = 100.0  # a column's Wasserstein distance is cut here, so that one wild column does not make the mean
@@ -75,7 +72,7 @@ class AndersonDarling(ColumnMetric):
     distance is the root mean square of its phi coefficient over all values (ties half below), sqrt(A2 / (N - 1)).
     Samples of equal size without a common range score 0.62, and 1 where each has one value. The statistic in the
     details is that of Scholz and Stephens for two samples, midrank version, normalised as SciPy does; its p-value
-    comes from the limiting distribution, in the far tail too.
+    comes from the limiting distribution, with ties and in the far tail too (tails.py).
     """
 
     name = "anderson_darling"
@@ -98,8 +95,8 @@ class AndersonDarling(ColumnMetric):
         out: list[float | None] = []
         for tally, measure in found:
             n, m = tally.subjects["holdout"], tally.subjects["synthetic"]
-            z = None if measure is None else anderson_darling_statistic(measure.value**2 * (n + m - 1), n, m)
-            out.append(None if z is None else anderson_darling_tail(1 + z * math.sqrt(2 * (math.pi**2 - 9) / 3)))
+            both = tally.counts["holdout"] + tally.counts["synthetic"]
+            out.append(None if measure is None else anderson_darling_p(measure.value**2 * (n + m - 1), both, n, m))
         return out
 
     def _sentence(self, value: float, worst: str, n: int) -> str:
@@ -113,7 +110,8 @@ class CramerVonMises(ColumnMetric):
     """Mean Cramer-von Mises distance of number columns. Identical data 0, no common range 1, less is better.
 
     The distance is sqrt(3 x integral of (F - G)^2 dH) with H of both samples together, ties broken evenly. The
-    statistic in the details is Anderson's T with midranks; its p-value is the asymptotic one.
+    statistic in the details is Anderson's T with midranks, as SciPy gives it; its p-value is the asymptotic one, which
+    for a column with ties is that of its own limiting distribution and not SciPy's (tails.py).
     """
 
     name = "cramer_von_mises"
@@ -131,12 +129,13 @@ class CramerVonMises(ColumnMetric):
     def _p(self, found: list[tuple[Tally, Measure | None]]) -> list[float | None]:
         out: list[float | None] = []
         for tally, measure in found:
-            n, m = tally.subjects["holdout"], tally.subjects["synthetic"]
-            if measure is None or measure.statistic is None or min(n, m) < 2:
+            if measure is None or measure.statistic is None:
                 out.append(None)
                 continue
-            rows = tally.n("holdout") + tally.n("synthetic")
-            out.append(cramer_von_mises_tail(measure.statistic * (n + m) / rows, n, m))
+            a, b = tally.counts["holdout"], tally.counts["synthetic"]
+            n, m = tally.subjects["holdout"], tally.subjects["synthetic"]
+            scaled = measure.statistic * (n + m) / (a.sum() + b.sum())
+            out.append(cramer_von_mises_p(scaled, a, b, n, m))
         return out
 
     def _sentence(self, value: float, worst: str, n: int) -> str:
@@ -282,65 +281,3 @@ def scale(x: NDArray[np.float64], real: Counts, other: Counts) -> tuple[float, s
 def _after(cut: Counts) -> Counts:
     """Return for each value the sum of what follows from it on: the slope of all that a distribution function moves."""
     return np.asarray(np.cumsum(cut[::-1])[::-1])
-
-
-# ---------------------------------------------------------------- tests
-@lru_cache(maxsize=4096)
-def _harmonic(total: int) -> tuple[float, float]:
-    steps = np.cumsum(1.0 / np.arange(total - 1, 1, -1))
-    return float(steps[-1] + 1), float((steps / np.arange(2, total)).sum())
-
-
-def anderson_darling_statistic(a2: float, n: int, m: int) -> float | None:
-    """Return (A2akN - 1) / sigma_N of two samples of n and m rows, equation 4; None for fewer than eight together."""
-    total = n + m
-    if total < 8 or min(n, m) < 1:
-        return None
-    h, g = _harmonic(total)
-    both = 1 / n + 1 / m
-    a = (4 * g - 6) + (10 - 6 * g) * both
-    b = (2 * g - 4) * 4 + 16 * h + (2 * g - 14 * h - 4) * both - 8 * h + 4 * g - 6
-    c = (6 * h + 2 * g - 2) * 4 + (4 * h - 4 * g + 6) * 2 + (2 * h - 6) * both + 4 * h
-    d = (2 * h + 6) * 4 - 8 * h
-    variance = (a * total**3 + b * total**2 + c * total + d) / ((total - 1.0) * (total - 2.0) * (total - 3.0))
-    return (a2 - 1) / math.sqrt(variance) if variance > 0 else None
-
-
-def anderson_darling_tail(z: float) -> float:
-    """Return the chance of an A2 above z in the limit, two samples of one distribution.
-
-    The polynomials of Marsaglia and Marsaglia up to 5; beyond, Zolotarev's tail sqrt(3) erfc(sqrt(z)) times
-    1 + 0.3 / z, a factor fitted to Imhof's exact inversion, which it meets within 1 % up to 8.
-    """
-    if z <= 0.01:
-        return 1.0
-    if z > 5:
-        return math.sqrt(3) * math.erfc(math.sqrt(z)) * (1 + 0.3 / z)
-    if z < 2:
-        inner = 2.00012 + (0.247105 - (0.0649821 - (0.0347962 - (0.0116720 - 0.00168691 * z) * z) * z) * z) * z
-        return 1 - math.exp(-1.2337141 / z) / math.sqrt(z) * inner
-    inner = 1.0776 - (2.30695 - (0.43424 - (0.082433 - (0.008056 - 0.0003146 * z) * z) * z) * z) * z
-    return 1 - math.exp(-math.exp(inner))
-
-
-def cramer_von_mises_tail(statistic: float, n: int, m: int) -> float:
-    """Return the asymptotic chance of a larger T, two samples of n and m rows of one distribution.
-
-    T is brought to the mean and variance of its limit (Anderson 1962), whose distribution is the series of Csorgo and
-    Faraway, equation 1.3; beyond 3 Zolotarev's tail sqrt(2) erfc(pi sqrt(t / 2)).
-    """
-    total, product = n + m, n * m
-    mean = (1 + 1 / total) / 6
-    variance = (total + 1) * (4 * product * total - 3 * (n * n + m * m) - 2 * product) / (45 * total**2 * 4 * product)
-    if variance <= 0:
-        return 1.0
-    t = 1 / 6 + (statistic - mean) / math.sqrt(45 * variance)
-    if t < 0.003:
-        return 1.0
-    if t > 3:
-        return math.sqrt(2) * math.erfc(math.pi * math.sqrt(t / 2))
-    k = np.arange(20)
-    y = 4 * k + 1
-    q = y**2 / (16 * t)
-    weight = np.exp(special.gammaln(k + 0.5) - special.gammaln(k + 1)) / (math.pi**1.5 * math.sqrt(t))
-    return float(np.clip(1 - (weight * np.sqrt(y) * np.exp(-2 * q) * special.kve(0.25, q)).sum(), 0.0, 1.0))
