@@ -301,3 +301,18 @@ def test_several_metrics_fit_once() -> None:
     for metric in METRICS:
         metric(task=TASK).compute_on(comparison, seed=1)
     assert len([key for key in comparison.memo if key[0] == "formula"]) == len(FORMULAS)
+
+
+def test_linked_tables_and_their_copies() -> None:
+    from conftest import make_tidy_linked
+
+    train, rest = make_tidy_linked(240).split(0.5, seed=1)
+    holdout, synthetic = rest.split(0.5, seed=1)
+    task = Task(formulas=("pressure ~ age + type",), copies=2)
+    one = score(SameConclusion, train, holdout, synthetic, task)
+    part = one.details["formulas"][0]
+    assert part["standard_errors"] == "by subject"
+    assert part["subjects"]["synthetic"] == synthetic.tables["visits"]["patient_id"].n_unique()
+    rows = {row["term"]: row for row in part["coefficients"]}
+    assert rows["age"]["real"]["low"] < 0.5 < rows["age"]["real"]["high"]
+    assert rows["age"]["synthetic"]["low"] < 0.5 < rows["age"]["synthetic"]["high"]

@@ -10,7 +10,7 @@ from conftest import make_tidy_linked
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import ScenarioError
 from ehrsatz.evaluation.space import Comparison
-from ehrsatz.evaluation.utility.design import POOLED, bind
+from ehrsatz.evaluation.utility.design import POOLED, bind, check_formulas
 from ehrsatz.evaluation.utility.formula import read_formula
 from ehrsatz.evaluation.utility.glm import NoEstimate
 from evaluation.tables import population, table
@@ -230,3 +230,12 @@ def test_row_order_does_not_matter() -> None:
     a, b = (bind(read_formula(text), one).matrix(one, "train") for one in (first, second))
     assert isinstance(turned.table, pl.DataFrame)
     assert np.array_equal(a.x, b.x) and np.array_equal(a.y, b.y)
+
+
+def test_formulas_can_be_checked_before_anything_is_measured() -> None:
+    train, holdout = population(80, 1).split(0.5, seed=1)
+    comparison = Comparison.of(train, holdout, holdout)
+    check_formulas(["weight ~ age", "event ~ sex"], comparison)
+    check_formulas(["y ~ x"], Comparison.of(*[table({"y": ("boolean", [True] * 9), "x": ("number", [1.0] * 9)})] * 3))
+    with pytest.raises(ScenarioError, match="Did you mean 'weight'"):
+        check_formulas(["weight ~ age", "event ~ wieght"], comparison)

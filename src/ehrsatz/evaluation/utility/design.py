@@ -8,6 +8,7 @@ columns that those before them lack (as in R), so that no column follows from ot
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ehrsatz.errors import nearest
 from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
-from ehrsatz.evaluation.utility.formula import Factor, Formula, Term
+from ehrsatz.evaluation.utility.formula import Factor, Formula, Term, read_formula
 from ehrsatz.evaluation.utility.glm import INTERCEPT, Array, Model, NoEstimate
 from ehrsatz.schema import MIN_SUBJECTS
 
@@ -202,6 +203,28 @@ def bind(formula: Formula, comparison: Comparison) -> Design:
     return Design(formula, model, tuple(names), positive, bound, levels, blocks, view.name)
 
 
+def check_formulas(formulas: Iterable[str], comparison: Comparison) -> None:
+    """Refuse formulas that cannot be read, or name what is not there, before anything is measured.
+
+    Parameters
+    ----------
+    formulas
+        Their texts.
+    comparison
+        Datasets in one coding.
+
+    Raises
+    ------
+    ScenarioError
+        With the character at which the first wrong formula goes wrong.
+    """
+    for text in formulas:
+        try:
+            bind(read_formula(text), comparison)
+        except NoEstimate:
+            continue  # a formula that these rows cannot answer is said in the score
+
+
 def is_missing(sample: Sample, feature: Feature) -> NDArray[np.bool_]:
     """Say which rows have no cell in a column."""
     if feature.is_number:
@@ -301,7 +324,7 @@ def _check_real(formula: Formula, bound: dict[str, Feature], real: dict[str, Sam
                     one.position,
                     f"Expected numbers that {one.kind}() is defined for.",
                     f"'{one.column}' is {what} in {bad:,} of {len(cells):,} real rows",
-                    "Use the column as it is, or sqrt() where zero occurs.",
+                    "Use the column as it is, or sqrt() where zero occurs; or make what cannot be a value missing.",
                 )
     feature = bound[formula.outcome.column]
     cells = np.concatenate([values(sample, feature) for sample in real.values()])
