@@ -108,7 +108,7 @@ def anderson_darling_p(a2: float, both: Counts, n: int, m: int) -> float | None:
     if normal is None:
         return None
     z = 1 + normal * LIMIT_SIGMA
-    return anderson_darling_tail(z) if both.max() <= 1 else weighted_tail(z, tie_weights(both, standardised=True))
+    return anderson_darling_tail(z) if both.max() <= 1 else weighted_tail(z, tie_weights(both, standardised=True)[0])
 
 
 def cramer_von_mises_p(statistic: float, a: Counts, b: Counts, n: int, m: int) -> float | None:
@@ -125,13 +125,14 @@ def cramer_von_mises_p(statistic: float, a: Counts, b: Counts, n: int, m: int) -
     p, q = a / a.sum(), b / b.sum()
     gap = np.cumsum(p) - p / 2 - np.cumsum(q) + q / 2
     square = float(both @ gap**2 / both.sum()) * n * m / (n + m)
-    return weighted_tail(square * (1 - 1 / (n + m)), tie_weights(both, standardised=False))
+    weights, rest = tie_weights(both, standardised=False)
+    return weighted_tail(square * (1 - 1 / (n + m)) - rest, weights)
 
 
-def tie_weights(both: Counts, *, standardised: bool) -> NDArray[np.float64]:
+def tie_weights(both: Counts, *, standardised: bool) -> tuple[NDArray[np.float64], float]:
     """Return the weights of the chi-squared variables that make up a statistic in the limit, given the pooled cells.
 
-    With more than 60 values neighbours are joined, and the weights brought to the sum that the values themselves give.
+    With more than 60 values neighbours are joined.
 
     Parameters
     ----------
@@ -139,6 +140,10 @@ def tie_weights(both: Counts, *, standardised: bool) -> NDArray[np.float64]:
         Cells of both samples together at each value.
     standardised
         Whether each gap is divided by its standard deviation (Anderson-Darling) or not (Cramer-von Mises).
+
+    Returns
+    -------
+    The weights, largest first, and the sum of the many small ones that are left out, which hardly vary.
     """
     h = both[both > 0] / both.sum()
     middle = np.cumsum(h) - h / 2
@@ -148,14 +153,14 @@ def tie_weights(both: Counts, *, standardised: bool) -> NDArray[np.float64]:
         h = h[h > 0]
         middle = np.cumsum(h) - h / 2
     if len(h) < 2:
-        return np.empty(0)
+        return np.empty(0), 0.0
     cover = np.minimum.outer(middle, middle) * (1 - np.maximum.outer(middle, middle))
     spread = middle * (1 - middle) - h / 4
     np.fill_diagonal(cover, spread)
     side = np.sqrt(h / spread) if standardised else np.sqrt(h)
     weights = np.linalg.eigvalsh(cover * np.outer(side, side))[::-1]
     weights = weights[weights > 1e-9 * weights[0]]
-    return np.asarray(weights * (whole / weights.sum()))
+    return weights, max(0.0, whole - float(weights.sum()))
 
 
 def weighted_tail(z: float, weights: NDArray[np.float64]) -> float:
