@@ -140,11 +140,12 @@ def _named(view: View, names: tuple[str, ...], disclosure: str) -> tuple[Feature
 
 def differing(view: View, feature: Feature) -> bool:
     """Say whether a column has more than one value among the real rows."""
-    if not feature.is_number:
-        codes = [view.samples[key].codes[:, feature.slot] for key in ("train", "holdout")]
-        return len({int(one.min(initial=-1)) for one in codes} | {int(one.max(initial=-1)) for one in codes} - {-1}) > 1
-    ranks = np.concatenate([view.samples[key].rank[:, feature.slot] for key in ("train", "holdout")])
-    return bool(len(ranks)) and bool((ranks != ranks[0]).any())
+    cells = [
+        one.rank[:, feature.slot] if feature.is_number else one.codes[:, feature.slot]
+        for one in (view.samples["train"], view.samples["holdout"])
+    ]
+    both = np.concatenate(cells)
+    return bool(len(both)) and bool((both != both[0]).any())
 
 
 def targets(view: View, key: str, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
 from ehrsatz.evaluation.intervals import wilson
+from ehrsatz.evaluation.privacy.attacks import differing
+from ehrsatz.evaluation.privacy.neighbours import keys
 from ehrsatz.evaluation.privacy.permutation import Test, permute
 from ehrsatz.evaluation.privacy.structures import (
     SUBSET_ROWS,
@@ -152,6 +154,8 @@ def search_leak(comparison: Comparison, task: Task, view: View, seed: int) -> Fo
 
 
 def _search(comparison: Comparison, task: Task, view: View, seed: int) -> Found | None:
+    if not any(differing(view, one) for one in view.features):
+        return None
     base = structure(comparison, view, seed)
     every = [
         *_equal(view, base),
@@ -197,8 +201,6 @@ def _cuts(n: int) -> list[int]:
 
 def _equal(view: View, base: Structure) -> list[Statistic]:
     """Count rows that equal a synthetic row: real ones once each, and synthetic ones shared among the equal real."""
-    from ehrsatz.evaluation.privacy.neighbours import keys
-
     pool, by_row = base.pool, keys(view)
     real = pool.gather(by_row["train"], by_row["holdout"])
     values, number, n_real = np.unique(real, return_inverse=True, return_counts=True)

@@ -333,5 +333,4 @@ def _steps(y: NDArray[np.bool_], s: NDArray[np.float64]) -> tuple[NDArray[np.flo
     order = np.argsort(-s, kind="stable")
     last = np.r_[np.flatnonzero(np.diff(s[order])), len(s) - 1]
     up, down = np.cumsum(y[order])[last] / y.sum(), np.cumsum(~y[order])[last] / (~y).sum()
-    best = np.r_[down[1:] != down[:-1], True]  # of thresholds with one false rate, the last finds most
-    return np.r_[0, down[best]] if down[0] > 0 else down[best], np.r_[0, up[best]] if down[0] > 0 else up[best]
+    return np.r_[0, down], np.r_[0, up]  # where one false rate has several true ones, interpolation starts at the last
