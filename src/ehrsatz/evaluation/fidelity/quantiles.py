@@ -117,4 +117,4 @@ def _stand(tally: Tally, low: int, high: int) -> bool:
     sample = tally.view.samples["holdout"]
     if tally.subjects["holdout"] == tally.n("holdout"):
         return True
-    return len(np.unique(sample.group[(place >= low) & (place < high)])) >= FEW
+    return int((np.bincount(sample.group[(place >= low) & (place < high)]) > 0).sum()) >= FEW
