@@ -43,8 +43,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "correlation_ratio": "ehrsatz.evaluation.fidelity.pairwise:CorrelationRatio",
         "mutual_information": "ehrsatz.evaluation.fidelity.pairwise:MutualInformation",
         "three_way": "ehrsatz.evaluation.fidelity.threeway:ThreeWay",
-        "missing_patterns": "ehrsatz.evaluation.fidelity.missingness:MissingPatterns",
-        "missing_dependence": "ehrsatz.evaluation.fidelity.missingness:MissingDependence",
+        "missing_patterns": "ehrsatz.evaluation.fidelity.patterns:MissingPatterns",
+        "missing_dependence": "ehrsatz.evaluation.fidelity.patterns:MissingDependence",
         "conditional": "ehrsatz.evaluation.fidelity.conditional:Conditional",
         # fidelity: whole rows and sequences
         "detection": "ehrsatz.evaluation.fidelity.detection:Detection",

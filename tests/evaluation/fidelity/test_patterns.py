@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ehrsatz.evaluation.fidelity.missingness import MissingDependence, MissingPairs, MissingPatterns
+from ehrsatz.evaluation.fidelity.missingness import MissingPairs
+from ehrsatz.evaluation.fidelity.patterns import MissingDependence, MissingPatterns
 from ehrsatz.seeds import stream
 from ehrsatz.testing import check_metric
 from evaluation.fidelity.randoms import SEEDS
