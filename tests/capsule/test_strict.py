@@ -35,6 +35,8 @@ def test_render_and_parse_are_each_other_s_inverse() -> None:
         b"[" * 100_000,
         b'{"a":' * 100_000,
         b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"a": "\\ud800"}',
+        b'{"\\uDC00": 1}',
     ],
 )
 def test_what_two_readers_could_take_for_two_things_is_refused(raw: bytes) -> None:
@@ -43,7 +45,7 @@ def test_what_two_readers_could_take_for_two_things_is_refused(raw: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "raw", [b'{"a": 1}', b'{"a":1}\n', b'{\n  "a": 1\n}', b'{\n  "a": 1.0e0\n}\n', b'{\n  "a": "\\ud800"\n}\n']
+    "raw", [b'{"a": 1}', b'{"a":1}\n', b'{\n  "a": 1\n}', b'{\n  "a": 1.0e0\n}\n', b'{\n  "a": "\\ud83d\\ude00"\n}\n']
 )
 def test_another_spelling_is_refused_where_there_is_one(raw: bytes) -> None:
     assert strict.parse(raw)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -234,6 +236,61 @@ def test_a_table_that_is_none(tidy: Dataset, tmp_path: Path) -> None:
         make()
         edit(folder / "manifest.json", refresh)
         assert len(verify(folder)) == 1
+
+
+STRANGE = (None, True, 3, -1, 10**30, 0.5, 1e400, "", "x", "\x1b[2J", [], ["x"], [[]], {}, {"x": {}})
+
+
+def places(data: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in JSON data, the outermost first; of long lists and tables the first two entries."""
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    found = [way] if way else []
+    for key, value in list(inner)[: 40 if len(way) < 2 else 2]:
+        found += places(value, (*way, key))
+    return found
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "verdict.json", "signature.json", "approvals/bo.json"])
+def test_strange_values_anywhere_are_an_answer_and_no_crash(name: str, copy: Path, people: House) -> None:
+    whole = json.loads((copy / name).read_text())
+    rng = stream(3, "strange", name)
+    for way in places(whole):
+        changed = json.loads(json.dumps(whole))
+        part = changed
+        for key in way[:-1]:
+            part = part[key]
+        part[way[-1]] = STRANGE[int(rng.integers(0, len(STRANGE)))]
+        if json.dumps(changed) == json.dumps(whole) or way == ("sha256",):  # the hash is made anew below
+            continue
+        (copy / name).write_text(json.dumps(changed), encoding="utf-8")
+        told = json.loads((copy / "manifest.json").read_text())
+        if name == "verdict.json":  # a forger's manifest fits
+            told["files"][name] = manifest.file_hash(copy / name)
+            told["sizes"][name] = (copy / name).stat().st_size
+            if isinstance(changed.get("policy"), dict):
+                told["policy_fingerprint"] = manifest.fingerprint(changed["policy"])
+        if name in {"manifest.json", "verdict.json"}:
+            with contextlib.suppress(ValueError):
+                told["sha256"] = manifest.own_hash(told)
+                (copy / "manifest.json").write_bytes(manifest.render(told))
+        found = examine(copy, keys=[people.anna.public], at=DAY, require_approval=True)
+        assert found.problems, way
+        assert "\x1b" not in json.dumps(found.to_dict(), ensure_ascii=False)
+
+
+def test_a_schema_that_unfolds_to_much_is_refused(tidy: Dataset, tmp_path: Path) -> None:
+    folder = release(tidy, tmp_path / "release", formats=("csv",))
+    lines = ["  a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
+    (folder / "schema.yaml").write_text("name: x\ntables:\n" + "\n".join(lines) + "\n")
+
+    def refresh(told: dict[str, Any]) -> None:
+        told["files"]["schema.yaml"] = manifest.file_hash(folder / "schema.yaml")
+        told["sizes"]["schema.yaml"] = (folder / "schema.yaml").stat().st_size
+        told["sha256"] = manifest.own_hash(told)
+
+    edit(folder / "manifest.json", refresh)
+    assert verify(folder) == ["schema.yaml: cannot be read as a schema"]
 
 
 def test_many_added_files_are_counted(tidy: Dataset, tmp_path: Path) -> None:

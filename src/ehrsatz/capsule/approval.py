@@ -233,7 +233,7 @@ def state(
         lacking.append(f"{len(persons)} of {rule.at_least} persons have approved")
     roles = [role for role in rule.roles if role not in {one.person.role for one in persons}]
     if roles:
-        lacking.append(f"no approval by the role{'s' if len(roles) > 1 else ''} {', '.join(roles)}")
+        lacking.append(f"no approval by the role{'s' if len(roles) > 1 else ''} {strict.shown(', '.join(roles))}")
     if signer is None:
         lacking.append("nobody has signed it")
     elif not lacking and all(_same(one.person, signer) for one in persons):

@@ -262,7 +262,7 @@ def read_public(path: str | Path) -> PublicKey:
         When it is absent, or no public key of ehrsatz.
     """
     try:
-        data = strict.parse(strict.read(Path(path), most=MOST_BYTES))
+        data = strict.parse(strict.read(Path(path).resolve(), most=MOST_BYTES))
         if (data.get("kind"), data.get("algorithm"), data.get("format")) != (KIND, ALGORITHM, FORMAT):
             raise ValueError("another kind of file")
         until = data.get("valid_until")
@@ -280,7 +280,7 @@ def read_public(path: str | Path) -> PublicKey:
 def is_locked(path: str | Path) -> bool:
     """Say whether a private key needs a passphrase."""
     try:
-        return LOCKED in strict.read(Path(path), most=MOST_BYTES)
+        return LOCKED in strict.read(Path(path).resolve(), most=MOST_BYTES)
     except (FileNotFoundError, strict.NotPlain):
         return False
 
@@ -307,7 +307,7 @@ def read_private(path: str | Path, *, passphrase: bytes | None = None) -> Key:
     place = Path(path)
     expected = f"Expected a private key at '{path}'."
     try:
-        pem = strict.read(place, most=MOST_BYTES)
+        pem = strict.read(place.resolve(), most=MOST_BYTES)
     except FileNotFoundError:
         raise CapsuleError(expected, "There is no such file.", "Make one with: ehrsatz keys new") from None
     except strict.NotPlain as error:

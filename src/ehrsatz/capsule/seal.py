@@ -267,7 +267,7 @@ def _recipient(age: Any, text: str, number: int) -> Any:
 def _identities(age: Any, path: str | Path) -> list[Any]:
     expected = f"Expected a file of private keys of age at '{path}'."
     try:
-        text = strict.read(Path(path), most=2**20).decode()
+        text = strict.read(Path(path).resolve(), most=2**20).decode()
         if "PRIVATE KEY-----" in text:
             return [age.ssh.Identity.from_buffer(text.encode())]
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]

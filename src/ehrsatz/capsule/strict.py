@@ -50,6 +50,11 @@ def parse(raw: bytes, *, one_spelling: bool = False) -> dict[str, Any]:
         raise NotPlain("cannot be read as JSON") from None
     if not isinstance(data, dict):
         raise NotPlain("holds no JSON object")
+    if b"\\ud" in raw.lower():
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            raise NotPlain("holds half a sign") from None
     if one_spelling:
         try:
             same = render(data) == raw

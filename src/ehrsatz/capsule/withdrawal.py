@@ -58,7 +58,7 @@ def read(path: str | Path) -> tuple[list[Withdrawal], str, list[str]]:
     Entries before the first fault are returned all the same.
     """
     try:
-        told = strict.parse(strict.read(Path(path)), one_spelling=True)
+        told = strict.parse(strict.read(Path(path).resolve()), one_spelling=True)
     except FileNotFoundError:
         return [], START, ["absent, so nobody can say what was withdrawn"]
     except strict.NotPlain as error:
