@@ -26,7 +26,7 @@ FLOORS = (
     {"generators", "evaluation"},
     {"gate"},
     {"report", "review", "dossiers", "cost"},  # what people read of scores and verdicts
-    {"capsule"},
+    {"capsule", "documents"},
     {"pipeline", "testing"},
     {"steps", "estimate"},  # the verbs of the surfaces, made of the pipeline's own
     {"monitor"},

@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 import ehrsatz
-from ehrsatz.dataset import Dataset
 
 SUBJECT, TARGET = "patient_nbr", "readmitted"
 QUASI = ["race", "gender", "age"]
@@ -48,8 +47,10 @@ def make(data: Path, n: int, folder: Path) -> None:
         if column.disclosure != "direct":
             kinds[column.name] = {"integer": "int", "number": "num"}.get(column.kind, "cat")
     for name, dataset in (("train", train), ("holdout", holdout), ("synthetic", made)):
-        _write(dataset, folder / f"{name}.csv", list(kinds))
-        _write(dataset, folder / f"whole-{name}.csv", [column.name for column in train.schema.parent.columns])
+        dataset.table.select(list(kinds)).write_csv(folder / f"{name}.csv")
+        whole = ehrsatz.export(dataset, folder / f"whole-{name}", formats=["csv"], allow_real=True)[0]
+        whole.rename(folder / f"whole-{name}.csv")  # spelled as the source spells it
+        (folder / f"whole-{name}").rmdir()
     (folder / "schema.yaml").write_text(train.schema.to_yaml(), encoding="utf-8")
     spec = {
         "rows": {name: d.n_rows for name, d in (("train", train), ("holdout", holdout), ("synthetic", made))},
@@ -60,7 +61,3 @@ def make(data: Path, n: int, folder: Path) -> None:
         "secrets": SECRETS,
     }
     (folder / "spec.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
-
-
-def _write(dataset: Dataset, path: Path, columns: list[str]) -> None:
-    dataset.table.select(columns).write_csv(path)

@@ -69,6 +69,14 @@ class Dataset:
         return self.table.height if key is None else self.table[key].n_unique()
 
     @property
+    def subjects(self) -> pl.Series:
+        """Keys of the subjects, as `take_subjects` takes them, in order of first appearance."""
+        key = subject_key(self.schema, self.schema.parent)
+        if key is None:
+            return pl.Series("subject", range(self.table.height), dtype=pl.Int64)
+        return self.table[key].unique(maintain_order=True)
+
+    @property
     def n_rows(self) -> int:
         """Rows of all tables."""
         return sum(frame.height for frame in self.tables.values())
@@ -113,12 +121,7 @@ class Dataset:
                 f"{self.n_subjects} found.",
                 "Give more rows, or another subject column.",
             )
-        key = subject_key(self.schema, self.schema.parent)
-        subjects = (
-            pl.Series("subject", range(self.table.height))
-            if key is None
-            else self.table[key].unique(maintain_order=True)
-        )
+        subjects = self.subjects
         order = stream(seed, "split").permutation(len(subjects))
         cut = min(len(subjects) - 1, max(1, round(fraction * len(subjects))))
         first, second = sorted(order[:cut].tolist()), sorted(order[cut:].tolist())

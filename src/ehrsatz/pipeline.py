@@ -17,9 +17,11 @@ from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, write
 from ehrsatz.cost.meter import Cost, Meter
 from ehrsatz.dataset import Dataset
+from ehrsatz.documents import documents
 from ehrsatz.evaluation.base import Score
-from ehrsatz.evaluation.evaluate import Evaluation
+from ehrsatz.evaluation.evaluate import Evaluation, check_task
 from ehrsatz.evaluation.evaluate import evaluate as measure
+from ehrsatz.evaluation.space import Comparison
 from ehrsatz.evaluation.task import Task
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.gate import Policy, Verdict, checked, judge
@@ -29,13 +31,13 @@ from ehrsatz.generators.build import check_given, described, generator, generato
 from ehrsatz.generators.draw import check_room, draw, matching
 from ehrsatz.privacy.identifiers import drop_proposed
 from ehrsatz.provenance import Origin
-from ehrsatz.report.page import report
 from ehrsatz.rules.base import Finding
 from ehrsatz.rules.constraints import check, propose
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
 from ehrsatz.schema import Schema
 from ehrsatz.sources.paths import choose, kind_of
 
+CHECKED = 2000  # subjects of each half on which names and formulas are checked before any work
 STEPS = ("read", "fit", "sample", "evaluate", "judge", "write")
 
 __all__ = ["evaluate", "export", "fabricate", "generator", "judge", "read", "verify"]
@@ -93,6 +95,8 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
         real = read_scenario(plan)
         check_given(plan.given, real.schema, engine)
         train, holdout = real.split(plan.train_fraction, seed=plan.seed)
+        seen, unseen = (part.take_subjects(part.subjects.head(CHECKED)) for part in (train, holdout))
+        check_task(task_of(plan), Comparison.of(seen, unseen, unseen, seed=plan.seed))
         n = (plan.n or train.n_subjects) * plan.copies
         check_room(n, real.schema, {name: frame.height / real.n_subjects for name, frame in real.tables.items()})
     show("read", 1, 1)
@@ -114,15 +118,15 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
         scores=evaluation.to_dict(),
         scenario=plan.public(),
         generator=described(engine),
-        documents={
-            "report.html": report(
-                evaluation.evaluation,
-                verdict,
-                schema=synthetic.schema,
-                provenance=synthetic.provenance,
-                title=title_of(plan, real),
-            ),
-        },
+        documents=documents(
+            evaluation.evaluation,
+            verdict,
+            synthetic,
+            title=title_of(plan, real),
+            generator=described(engine),
+            findings=evaluation.findings,
+            cost=meter.total() if plan.output.cost else None,
+        ),
     )
     with meter.step("write"):
         folder = write(plan.output.folder, contents, formats=plan.output.formats, keep_denied=plan.output.keep_denied)

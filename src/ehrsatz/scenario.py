@@ -92,6 +92,9 @@ class OutputPart(_Part):
 
     folder: str = Field(default="release", description="A new or empty folder.")
     formats: tuple[str, ...] = Field(default=("csv",), min_length=1, description="csv, parquet.")
+    cost: bool = Field(
+        default=False, description="Write what the run took into the release; its bytes then differ from run to run."
+    )
     keep_denied: bool = Field(default=False, description="Keep the synthetic rows even where the gate denies them.")
     date: datetime.date | None = Field(default=None, description="Date that the documents of the release carry.")
     licence: str | None = Field(default=None, description="SPDX name or address of the licence of the release.")
@@ -144,7 +147,7 @@ class Scenario(_Part):
     copies: int = Field(default=1, ge=1, le=100, description="Synthetic copies of n subjects each.")
     given: dict[str, Any] = Field(default_factory=dict, description="Conditions on the fabricated rows.")
     evaluation: EvaluationPart = Field(default_factory=EvaluationPart)
-    policy: str | dict[str, Any] | None = Field(default=None, description="Name of a policy, policy file or inline policy.")
+    policy: str | dict[str, Any] | None = Field(default=None, description="Name of a policy, a file, or inline.")
     output: OutputPart = Field(default_factory=OutputPart)
     workers: int = Field(default=1, ge=1, description="Threads that sample and measure; never changes the result.")
     time_budget: float | None = Field(default=None, gt=0, description="Seconds for the generator 'auto' to choose.")

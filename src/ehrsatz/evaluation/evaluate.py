@@ -12,6 +12,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.base import Metric, Score
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.evaluation.task import Task
+from ehrsatz.evaluation.utility.design import check_formulas
 from ehrsatz.threads import one_thread
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
@@ -102,9 +103,7 @@ def evaluate(
     for one in registry.names("metrics") if metrics is None else metrics:
         chosen.append(registry.find("metrics", one)(task=plan) if isinstance(one, str) else one)
     comparison = Comparison.of(train, holdout, synthetic, seed=seed)
-    for name in (plan.target, *plan.groups, plan.duration, plan.event, *plan.quasi, *plan.secrets):
-        if name is not None:
-            comparison.locate(name)
+    check_task(plan, comparison)
     comparison.copies(plan.copies)
     scores = _measure(chosen, comparison, seed, workers, progress)
     named = {"train": train, "holdout": holdout, "synthetic": synthetic}
@@ -131,6 +130,27 @@ def evaluate(
         },
     }
     return Evaluation(tuple(scores), details)
+
+
+def check_task(task: Task, comparison: Comparison) -> None:
+    """Refuse a task that names what is not there.
+
+    Parameters
+    ----------
+    task
+        What the data are for.
+    comparison
+        Datasets in one coding; a few rows are enough.
+
+    Raises
+    ------
+    SchemaError, ScenarioError
+        When a column, or a formula, names no compared column; the nearest one is offered.
+    """
+    for name in (task.target, *task.groups, task.duration, task.event, *task.quasi, *task.secrets):
+        if name is not None:
+            comparison.locate(name)
+    check_formulas(task.formulas, comparison)
 
 
 def _measure(

@@ -192,13 +192,7 @@ class Comparison:
                 "Draw them in one go, or name the right number of copies.",
             )
         size = whole.n_subjects // n
-        key = subject_key(self.schema, self.schema.parent)
-        if key is None:
-            name = self.schema.parent.name
-            return [
-                Dataset(whole.schema, {name: whole.table.slice(i * size, size)}, whole.provenance) for i in range(n)
-            ]
-        subjects = whole.table[key].unique(maintain_order=True)
+        subjects = whole.subjects
         return [whole.take_subjects(subjects.slice(i * size, size)) for i in range(n)]
 
 
