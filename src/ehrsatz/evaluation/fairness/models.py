@@ -36,7 +36,7 @@ SHOWN = 12  # columns in the details
 
 
 @dataclass(frozen=True)
-class Tested:
+class Divided:
     """The groups of one column among tested rows.
 
     level
@@ -84,7 +84,7 @@ class FairModel(Metric):
         parts = [(without_each(trials.part, lambda w: self._gap(synthetic, mine, k, w)), 1.0)]
         folds = folds_of(comparison, asked, seed, trials.best)
         if folds is not None:
-            few = Tested(mine.column, mine.labels, mine.level[folds.tested])
+            few = Divided(mine.column, mine.labels, mine.level[folds.tested])
             by_fold = np.array([self._gap(one, few, k) for one in folds.answers["synthetic"]])
             if np.isfinite(by_fold).all():
                 parts.append((by_fold, folds.scale))
@@ -114,7 +114,7 @@ class FairModel(Metric):
             baseline=self._guess(trials, groups),
         )
 
-    def _counted(self, one: Tested, asked: Question, k: int) -> tuple[Tested, list[str]]:
+    def _counted(self, one: Divided, asked: Question, k: int) -> tuple[Divided, list[str]]:
         """Return the groups with enough rows inside and outside a class, and the names of the others."""
         hit = asked.y["holdout"] == k
         good, skipped = [], []
@@ -127,21 +127,21 @@ class FairModel(Metric):
                 good.append(place)
         return kept(one, good), skipped
 
-    def _table(self, answer: Answer, one: Tested, k: int, weight: Weight = None) -> dict[str, NDArray[np.float64]]:
+    def _table(self, answer: Answer, one: Divided, k: int, weight: Weight = None) -> dict[str, NDArray[np.float64]]:
         return rates_of(answer.y == k, answer.called == k, answer.guess[:, k], one.level, len(one.labels), weight)
 
-    def _gap(self, answer: Answer, one: Tested, k: int, weight: Weight = None) -> float:
+    def _gap(self, answer: Answer, one: Divided, k: int, weight: Weight = None) -> float:
         table = self._table(answer, one, k, weight)
         return float(max(np.ptp(table[name]) for name in self.rates))
 
-    def _guess(self, trials: Trials, groups: list[Tested]) -> float | None:
+    def _guess(self, trials: Trials, groups: list[Divided]) -> float | None:
         return 0.0
 
     def _shown(
-        self, entries: list[tuple[Tested, int, float, float]], asked: Question, real: Answer, synthetic: Answer
+        self, entries: list[tuple[Divided, int, float, float]], asked: Question, real: Answer, synthetic: Answer
     ) -> list[dict[str, Any]]:
         """Return of each column the class with the largest difference, with the rates of its groups."""
-        best: dict[str, tuple[Tested, int, float, float]] = {}
+        best: dict[str, tuple[Divided, int, float, float]] = {}
         for one in sorted(entries, key=lambda one: -one[3]):
             best.setdefault(one[0].column, one)
         out = []
@@ -226,7 +226,7 @@ class GroupCalibration(FairModel):
     says = "A model trained on synthetic rows overstates the share of '{kind}' for '{high}' against '{low}' ({column}) "
     says += "by {value} points; trained on real rows the largest such difference is {real}."
 
-    def _guess(self, trials: Trials, groups: list[Tested]) -> float | None:
+    def _guess(self, trials: Trials, groups: list[Divided]) -> float | None:
         """Return what one and the same prediction for all gives: the largest difference of the share of cases."""
         asked = trials.question
         gaps = []
@@ -238,7 +238,7 @@ class GroupCalibration(FairModel):
         return max(gaps, default=None)
 
 
-def tested_groups(comparison: Comparison, task: Task, asked: Question) -> tuple[list[Tested], list[str]]:
+def tested_groups(comparison: Comparison, task: Task, asked: Question) -> tuple[list[Divided], list[str]]:
     """Return the groups among tested rows in the target's table, and the names of those that are too small.
 
     Raises
@@ -260,8 +260,8 @@ def tested_groups(comparison: Comparison, task: Task, asked: Question) -> tuple[
     return out, left_out
 
 
-def _tested(one: Division, asked: Question) -> tuple[Tested, list[str]]:
-    whole = Tested(one.column, one.labels, one.level["holdout"][asked.rows["holdout"]])
+def _tested(one: Division, asked: Question) -> tuple[Divided, list[str]]:
+    whole = Divided(one.column, one.labels, one.level["holdout"][asked.rows["holdout"]])
     good, small = [], []
     for k, label in enumerate(one.labels):
         rows = whole.level == k
@@ -272,12 +272,12 @@ def _tested(one: Division, asked: Question) -> tuple[Tested, list[str]]:
     return kept(whole, good), small
 
 
-def kept(one: Tested, places: Iterable[int]) -> Tested:
+def kept(one: Divided, places: Iterable[int]) -> Divided:
     """Return a column with some of its groups, numbered anew."""
     good = list(places)
     new = np.full(len(one.labels) + 1, -1, np.int64)  # the last place is for rows of none
     new[good] = np.arange(len(good))
-    return Tested(one.column, tuple(one.labels[k] for k in good), new[one.level])
+    return Divided(one.column, tuple(one.labels[k] for k in good), new[one.level])
 
 
 def rates_of(
