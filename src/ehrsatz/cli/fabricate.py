@@ -39,9 +39,7 @@ def fabricate(
     formula: options.Formulas = None,
     quasi: options.Quasi = None,
     secret: options.Secrets = None,
-    policy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Thresholds of the gate; built in by default.")
-    ] = None,
+    policy: options.PolicyName = None,
     format_: options.Formats = None,
     keep_denied: Annotated[
         bool, typer.Option("--keep-denied", help="Keep the rows even where they are denied.")
@@ -95,7 +93,7 @@ def fabricate(
             "evaluation.secrets": secret or None,
             "seed": seed,
             "given": options.conditions(given) or None,
-            "policy": policy and str(policy),
+            "policy": policy,
             "output.folder": out and str(out),
             "output.formats": options.formats(format_),
             "output.keep_denied": keep_denied or None,
