@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from ehrsatz.report.charts import draw
-from ehrsatz.report.figures import DRAWN, pictures
+from ehrsatz.report.figures import DRAWN, NOT_DRAWN, pictures
 from ehrsatz.report.figures.base import label_of, marks_of
 from ehrsatz.report.figures.fidelity import column_table
 from ehrsatz.report.format import plain
@@ -133,6 +133,11 @@ ODD = ("words", 3, 0.5, True, [1, 2], [["a"]], [{}], [{"a": 1}], {"a": 1}, [None
 @pytest.mark.parametrize("value", ODD, ids=[str(one) for one in ODD])
 def test_details_of_another_form_are_left_undrawn(key: str, value: object) -> None:
     assert all(one["title"] for one in pictures({key: value}, {}))
+
+
+def test_what_cannot_be_read_is_said_so() -> None:
+    found = pictures({"maps": [{"columns": ["a", "b"], "real": [[0.1]], "synthetic": [[0.1]]}]}, {})
+    assert [one["title"] for one in found] == [f"{NOT_DRAWN} maps"]
 
 
 def test_what_is_not_drawn_is_counted() -> None:

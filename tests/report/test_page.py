@@ -15,6 +15,7 @@ from ehrsatz.evaluation.evaluate import Evaluation, evaluate
 from ehrsatz.gate.judge import judge
 from ehrsatz.gate.policy import Policy
 from ehrsatz.gate.verdict import Verdict
+from ehrsatz.report.figures import NOT_DRAWN
 from ehrsatz.report.format import number
 from ehrsatz.report.page import render, report
 from ehrsatz.report.twin import twin
@@ -171,6 +172,10 @@ def test_limits_and_provenance_are_there(measured: Evaluation) -> None:
     page = written(measured)
     for text in ("not automatically anonymous", "no proof", "Not for care", "trees", "ab12", TRAIN.schema.fingerprint):
         assert text in page, text
+
+
+def test_all_that_the_metrics_tell_is_drawn(measured: Evaluation) -> None:
+    assert NOT_DRAWN not in written(measured)
 
 
 def test_no_number_is_missing_by_mistake(measured: Evaluation) -> None:

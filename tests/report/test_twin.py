@@ -107,6 +107,15 @@ def test_against_real_data(goal, ideal, value, interval, reference, details, sai
     assert found["compared"] == said
 
 
+@pytest.mark.parametrize(("p", "said"), [(0.03, "worse than real data"), (0.4, "like real data")])
+def test_a_p_value_is_held_against_one_in_twenty(p: float, said: str) -> None:
+    score = Score("leak", p, (p - 0.01, p + 0.01), 0.5, 9, meaning="A.")
+    evaluation = evaluation_of([score], {"leak": about("privacy", "Copies")})
+    data = twin(evaluation, None, schema=schema_of(["a"]), provenance=PROVENANCE)
+    found = next(one for page in data["pages"] for theme in page["themes"] for one in theme["scores"])
+    assert found["compared"] == said
+
+
 def test_a_limit_against_real_data_is_placed_on_the_scores_own_scale() -> None:
     score = Score("margins", 0.9, (0.88, 0.92), 0.97, 9, meaning="Alike.")
     evaluation = evaluation_of([score], {"margins": about("fidelity", "Single columns")})

@@ -27,6 +27,7 @@ FORMAT = "ehrsatz-report/1"
 MAX_SCHEMA = 300  # columns in the table of the schema
 MAX_RULES = 60
 MOST_SENTENCES = 5
+P_VALUES = {"leak", "log_rank"}  # metrics whose value is the p-value of a test against real data
 GOALS = {"minimise": "less is better", "maximise": "more is better"}
 
 
@@ -167,7 +168,11 @@ def _state(score: Score, checks: Sequence[Check]) -> str:
 
 def _compared(score: Score, goal: str, ideal: float | None) -> str:
     """Say whether the score is worse than what real data score, by more than its interval explains."""
-    if score.value is None or score.reference is None or score.interval is None:
+    if score.value is None or score.reference is None:
+        return ""
+    if score.metric in P_VALUES:
+        return "worse than real data" if score.value < 0.05 else "like real data"
+    if score.interval is None:
         return ""
     low, high = score.interval
     apart = score.details.get("excess_interval")  # of the difference itself, which also counts the reference's own luck

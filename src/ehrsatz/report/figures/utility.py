@@ -118,14 +118,11 @@ def _confusion(confusion: Any, details: Mapping[str, Any], about: Mapping[str, A
         return []
     rows = []
     for i, name in enumerate(classes):
-        cells = [
-            f"{100 * confusion['synthetic'][i][j]:.0f} % ({100 * confusion['real'][i][j]:.0f} %)"
-            for j in range(len(classes))
-        ]
-        rows.append([f"is {name}", *cells])
-    caption = (
-        "Of the rows of a class, how many are called what after synthetic training; in brackets after real training."
-    )
+        made, real = confusion["synthetic"][i], confusion["real"][i]
+        if made and real:  # a class without test rows has no shares
+            cells = [f"{100 * x:.0f} % ({100 * y:.0f} %)" for x, y in zip(made, real)]
+            rows.append([f"is {name}", *cells])
+    caption = "Of the rows of a class, how many are called what after synthetic training, and in brackets after real."
     return table("Who is taken for whom", caption, ["", *(f"called {name}" for name in classes)], rows)
 
 
