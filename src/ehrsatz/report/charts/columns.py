@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ehrsatz.report.charts.base import cut, percent, rect, svg, text
-from ehrsatz.report.format import number
+from ehrsatz.report.format import measure
 
 WIDTH = 320
 
@@ -78,5 +78,5 @@ def ranking(data: Mapping[str, Any], alt: str) -> Markup:
         parts.append(text(2, y + 12, cut(one["label"], 46), css="name"))
         length = (width - 64) * abs(one["value"]) / top
         parts.append(rect(2, y + 17, max(1.5, length), 9, "made" if one["value"] >= 0 else "real"))
-        parts.append(text(8 + length, y + 26, number(one["value"])))
+        parts.append(text(8 + length, y + 26, measure(one["value"], data["unit"])))
     return svg(width, 4 + row * len(rows), parts, alt)

@@ -219,7 +219,7 @@ def _worst(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> l
         title = "Combinations that agree least"
         told = ", ".join(f"{one['label']} {one['value']:.0f} %" for one in shown[:5])
         alt = f"{title}: {told}"
-        return [picture("ranking", title, "Overlap with the real table, in percent.", alt, {"rows": shown})]
+        return [picture("ranking", title, "Overlap with the real table.", alt, {"rows": shown, "unit": "%"})]
     return dots("Where they differ most", "Diamond: real. Circle: synthetic.", rows_of(rows)[:8])
 
 
@@ -240,7 +240,7 @@ def _culprits(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -
     told = ", ".join(f"{one['label']} {number(one['value'])}" for one in shown[:5])
     notes = [f"{one['column']}: {one['how']}." for one in rows[:5] if one.get("how")]
     alt = f"{title}: {told}"
-    return [picture("ranking", title, caption, alt, {"rows": shown}, len(rows) - len(shown), notes)]
+    return [picture("ranking", title, caption, alt, {"rows": shown, "unit": ""}, len(rows) - len(shown), notes)]
 
 
 def _parts(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
@@ -263,7 +263,11 @@ def _codes(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> l
         ranked = [{"label": str(one["code"]), "value": one["similarity"]} for one in rows[:10]]
         title = "Codes that agree least"
         alt = f"{title}: " + ", ".join(f"{one['label']} {number(one['value'])}" for one in ranked[:5])
-        return [picture("ranking", title, "1 is the same as in real data.", alt, {"rows": ranked}, len(rows) - 10)]
+        return [
+            picture(
+                "ranking", title, "1 is the same as in real data.", alt, {"rows": ranked, "unit": ""}, len(rows) - 10
+            )
+        ]
     shown = rows_of(rows)
     return dots("Code by code", "Diamond: real. Circle: synthetic.", shown[:12], left_out=len(shown) - 12)
 

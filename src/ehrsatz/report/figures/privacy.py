@@ -90,7 +90,7 @@ def _sizes(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> l
     title = "Synthetic subjects by the size of their class"
     caption = "How many subjects share their quasi-identifiers with how many others."
     alt = f"{title}: " + ", ".join(f"{one['label']} {one['value']}" for one in shown)
-    return [picture("ranking", title, caption, alt, {"rows": shown})]
+    return [picture("ranking", title, caption, alt, {"rows": shown, "unit": ""})]
 
 
 DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Picture]]] = {

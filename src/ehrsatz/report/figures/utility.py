@@ -176,7 +176,7 @@ def _verdicts(tally: Any, details: Mapping[str, Any], about: Mapping[str, Any]) 
     rows = [{"label": str(key).replace("_", " "), "value": count} for key, count in tally.items()]
     title = "What becomes of the conclusions"
     alt = f"{title}: " + ", ".join(f"{one['label']} {one['value']}" for one in rows)
-    return [picture("ranking", title, "Number of coefficients.", alt, {"rows": rows})]
+    return [picture("ranking", title, "Number of coefficients.", alt, {"rows": rows, "unit": ""})]
 
 
 DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Picture]]] = {
