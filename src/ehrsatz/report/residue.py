@@ -12,7 +12,7 @@ from ehrsatz.report.format import number
 from ehrsatz.report.words import DECISIONS
 
 Scores = Sequence[Mapping[str, Any]]
-LED = ("Attacks", "Membership", "Exposure", "Copies", "Whole rows", "Single columns", "Prediction", "Estimates")
+LED = ("Attacks", "Membership", "Copies", "Whole rows", "Single columns", "Prediction", "Estimates")
 MOST_SENTENCES = 6
 TRACES = "Traces that were found"
 STATES = {"passed": "kept", "missed": "missed", "does not apply": "does not apply"}
@@ -96,14 +96,14 @@ def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[s
         add("Who is most exposed", " ".join(one["meaning"] for one in exposed[:2]))
     worse = [one for one in privacy if one["compared"] == "worse than real data"]
     if worse:
-        names = ", ".join(one["title"].lower() for one in worse)
+        names = "; ".join(one["title"].lower() for one in worse)
         add(
             TRACES,
             f"By more than chance explains, the synthetic rows give more away than fresh real ones would: {names}.",
         )
     chance = [one for one in checks if one["state"] == "kept by chance"]
     if chance:
-        names = ", ".join(dict.fromkeys(f"{one['title'].lower()} ({number(one['value'])})" for one in chance))
+        names = "; ".join(dict.fromkeys(f"{one['title'].lower()} ({number(one['value'])})" for one in chance))
         add(
             "Passed within chance",
             f"Beyond the limit, by no more than the interval explains: {names}. More subjects would tell.",
@@ -120,8 +120,8 @@ def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[s
         kinds = [f"{theme} ({n})" if n > 1 else theme for theme, n in absent.items()]
         told.append(f"does not apply to these data, or nobody named what it needs: measures of {_few(kinds)}")
     if told:
-        words = "; ".join(told)
-        add("What was not measured", f"{words[:1].upper()}{words[1:]}. What was not measured is unknown, not good.")
+        words = ". ".join(one[:1].upper() + one[1:] for one in told)
+        add("What was not measured", f"{words}. What was not measured is unknown, not good.")
     if not any(one["status"] == "measured" for one in privacy):
         add("Privacy is unknown", "No measure of privacy could be taken. Treat these rows as if they were real ones.")
     add(
@@ -158,7 +158,7 @@ def _title(check: str, metric: str, titles: Mapping[str, str]) -> str:
 
 
 def _few(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(names[:most])
+    shown = "; ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 

@@ -11,6 +11,7 @@ from ehrsatz.report.charts.base import cut, percent, rect, svg, text
 from ehrsatz.report.format import measure
 
 WIDTH = 320
+MOST_SIGNS = 42  # of three labels side by side
 
 
 def bars(data: Mapping[str, Any], alt: str) -> Markup:
@@ -34,6 +35,8 @@ def _upright(data: Mapping[str, Any], alt: str) -> Markup:
         parts.append(rect(x + 0.31 * slot, base - 94 * b / top, 0.38 * slot, 94 * b / top, "made"))
         parts.append("</g>")
     wanted = sorted({0, (len(labels) - 1) // 2, len(labels) - 1})
+    if len(wanted) == 3 and sum(len(cut(labels[i], 20)) for i in wanted) > MOST_SIGNS:
+        del wanted[1]
     for i in wanted:
         anchor = "start" if i == 0 else "end" if i == len(labels) - 1 else "middle"
         x = 2 if i == 0 else WIDTH - 2 if i == len(labels) - 1 else 2 + (i + 0.5) * slot

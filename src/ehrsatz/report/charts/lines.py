@@ -64,7 +64,7 @@ def lines(data: Mapping[str, Any], alt: str) -> Markup:
                 parts.append(line(LEFT, place - 4, LEFT + 26, place - 4, f"line-{one['style']}"))
             parts.append(text(LEFT + 34, place, cut(one["name"], 44)))
             place += 17
-    return svg(WIDTH, place - 10, parts, alt)
+    return svg(WIDTH, place - 10, parts, alt, css="chart square" if data.get("square") else "chart")
 
 
 def _share(value: float, axis: Mapping[str, Any]) -> float:

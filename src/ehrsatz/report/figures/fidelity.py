@@ -362,10 +362,8 @@ def _curve(values: Any, details: Mapping[str, Any], about: Mapping[str, Any]) ->
     title = str(about.get("title", "Curve"))
     if isinstance(values, Mapping) and "level" in values and "share" in values:
         points = [[0.0, 0.0], *([a, b] for a, b in zip(values["level"], values["share"]))]
-        caption = (
-            "Of the most typical share of real rows, how many synthetic ones lie within; equal on the dashed line."
-        )
-        series, x, y = [curve("synthetic", "synthetic", points)], "level", "share"
+        caption = "Share reached at each level, from the most typical rows to all; on the dashed line both are equal."
+        series, x, y = [curve("synthetic", "synthetic", points)], "level", "share reached"
     elif isinstance(values, Sequence) and len(values) > 2 and all(isinstance(v, (int, float)) for v in values):
         caption = "On the dashed line the attacker guesses."
         series = [curve("attack", "synthetic", spread(values))]
