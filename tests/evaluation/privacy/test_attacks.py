@@ -14,7 +14,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.privacy.attacks import Trial, quasi_columns, targets, worst
 from ehrsatz.evaluation.privacy.inference import Inference, Tcap, right
 from ehrsatz.evaluation.privacy.linkability import Linkability, deal, meet
-from ehrsatz.evaluation.privacy.singling import Condition, SinglingOut, isolates
+from ehrsatz.evaluation.privacy.singling import Columns, Condition, SinglingOut, isolates
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.evaluation.task import Task
 from ehrsatz.schema import Column, Schema, Table
@@ -72,7 +72,7 @@ def test_predicates_by_hand() -> None:
     )
     view = Comparison.of(one, one, one).views[0]
     lab, day, sex = view.features
-    sample = view.samples["train"]
+    sample = Columns.of(view.features, view.samples["train"])
     female = float(sex.levels.index("F") + 1)
     assert Condition(lab, "<=", -1.0).holds(sample).sum() == 2  # missing is not small
     assert Condition(lab, ">=", -1.0).holds(sample).sum() == 3
@@ -81,7 +81,7 @@ def test_predicates_by_hand() -> None:
     assert not isolates((Condition(lab, "<=", -1.0),), sample)
     assert isolates((Condition(lab, "<=", -1.0), Condition(sex, "=", female), Condition(lab, ">=", -2.0)), sample)
     assert not isolates((Condition(lab, "<=", -9.0),), sample)
-    first = float(sample.raw[:, day.slot].min())
+    first = float(sample.cells[day].min())
     assert first < 0 and isolates((Condition(day, "<=", first),), sample)  # before 1970
 
 
@@ -92,8 +92,9 @@ def test_isolating_counts_subjects() -> None:
     other = Dataset(schema, {"v": frame.with_columns(id=pl.Series(["c", "d", "e"]))}, one.provenance)
     view = Comparison.of(one, other, one).joint[0]
     x = view.features[0]
-    assert isolates((Condition(x, "=", 1.0),), view.samples["train"])  # two rows of one subject
-    assert not isolates((Condition(x, "=", 1.0),), view.samples["holdout"])
+    train, holdout = (Columns.of((x,), view.samples[key]) for key in ("train", "holdout"))
+    assert isolates((Condition(x, "=", 1.0),), train)  # two rows of one subject
+    assert not isolates((Condition(x, "=", 1.0),), holdout)
 
 
 # ---------------------------------------------------------------------- all three

@@ -23,7 +23,8 @@ from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
 from ehrsatz.evaluation.task import Task
 
 N_ATTACKS = 5000  # half-width of a rate's interval at most 0.014
-MAX_SYNTHETIC = 10_000
+MAX_SYNTHETIC = 100_000
+MAX_PAIRS = 200_000_000  # attacked times synthetic rows: fewer are attacked where the table is large
 MAX_SECRETS = 6
 LEAST_ATTACKS = 10
 
@@ -168,7 +169,8 @@ def attacked(comparison: Comparison, view: View, seed: int) -> View:
 
     def make() -> View:
         counts = [len(np.unique(view.samples[key].group)) for key in ("train", "holdout")]
-        n = min(N_ATTACKS, *counts)
+        some = max(1000, MAX_PAIRS // max(1, min(MAX_SYNTHETIC, view.samples["synthetic"].n)))
+        n = min(N_ATTACKS, some, *counts)
         if n < LEAST_ATTACKS:
             raise Unmeasured(f"Not measured: at least {LEAST_ATTACKS} subjects in each half are needed, {n} are there.")
         cut: dict[str, Sample] = {}

@@ -18,11 +18,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Metric, Score
-from ehrsatz.evaluation.distance import TIE, nearest
+from ehrsatz.evaluation.distance import TIE
 from ehrsatz.evaluation.intervals import share_interval
+from ehrsatz.evaluation.privacy.neighbours import Points, points, search
 from ehrsatz.evaluation.space import Comparison, Sample, View
 
-MAX_REAL = 20_000
+MAX_REAL = 100_000
 MAX_SYNTHETIC = 3000
 QUANTILE = 0.01
 
@@ -155,20 +156,19 @@ def nearby(comparison: Comparison, view: View, seed: int) -> Near:
 
     def make() -> Near:
         size = min(MAX_REAL, view.samples["train"].n, view.samples["holdout"].n)
-        train = view.samples["train"].pick(size, view.rng(seed, "copies", "train"))
-        holdout = view.samples["holdout"].pick(size, view.rng(seed, "copies", "holdout"))
-        made = view.samples["synthetic"].pick(MAX_SYNTHETIC, view.rng(seed, "copies", "synthetic"))
-        some = holdout.pick(MAX_SYNTHETIC // 2, view.rng(seed, "copies", "threshold"))
-        return Near(
-            nearest(made, train)[:, 0],
-            nearest(made, holdout)[:, 0],
-            nearest(some, train)[:, 0],
-            made.group,
-            size,
-        )
+        known = points(comparison, view)
+        train, holdout = (_pick(known[key], size, view.rng(seed, "copies", key)) for key in ("train", "holdout"))
+        made = _pick(known["synthetic"], MAX_SYNTHETIC, view.rng(seed, "copies", "synthetic"))
+        some = _pick(holdout, MAX_SYNTHETIC // 2, view.rng(seed, "copies", "threshold"))
+        near = [search(a, b)[0][:, 0] for a, b in ((made, train), (made, holdout), (some, train))]
+        return Near(near[0], near[1], near[2], made.group, size)
 
     out: Near = comparison.once(("nearby", view.name, seed), make)
     return out
+
+
+def _pick(rows: Points, n: int, rng: np.random.Generator) -> Points:
+    return rows if rows.n <= n else rows.take(np.sort(rng.permutation(rows.n)[:n]))
 
 
 def _excess(score: Score) -> float:

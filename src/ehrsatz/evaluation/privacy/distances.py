@@ -21,7 +21,8 @@ from ehrsatz.evaluation.intervals import Z
 from ehrsatz.evaluation.privacy.neighbours import Points, embed, points, search
 from ehrsatz.evaluation.space import MISSING_RANK, Comparison, View
 
-MAX_ROWS = 6000
+MAX_ROWS = 100_000  # of each dataset, among which neighbours are sought
+MAX_PAIRS = 100_000_000  # rows whose neighbours are sought, times rows among which
 BINS = 20
 BLIND = "Averages over all rows miss partial and rare copying, which moves them by no more than chance does."
 
@@ -73,7 +74,7 @@ class _Difference(Metric):
             (max(-1.0, gap.value - reach), min(1.0, gap.value + reach)),
             0.0,
             n,
-            {"rows": n, "table": table},
+            {"rows": n, "rows_sought": min(n, max(1000, MAX_PAIRS // n)), "table": table},
             meaning=self._sentence(gap),
             details={
                 "train": gap.train,
@@ -101,10 +102,10 @@ class Nndr(_Difference):
     def _gap(self, view: View, cut: dict[str, Points]) -> Gap:
         ratios = {}
         for key in ("train", "holdout"):
-            d = search(cut["synthetic"], cut[key], 2)[0]
+            d = search(some(cut["synthetic"]), cut[key], 2)[0]
             ratios[key] = np.where(d[:, 1] > 0, d[:, 0] / np.where(d[:, 1] > 0, d[:, 1], 1), 1.0).astype(np.float64)
         gap = ratios["holdout"] - ratios["train"]
-        error = clustered_error(gap, cut["synthetic"].group)
+        error = clustered_error(gap, some(cut["synthetic"]).group)
         return Gap(-float(ratios["train"].mean()), -float(ratios["holdout"].mean()), error)
 
     def _sentence(self, gap: Gap) -> str:
@@ -135,7 +136,7 @@ class Identifiability(_Difference):
 
     def _gap(self, view: View, cut: dict[str, Points]) -> Gap:
         near = {key: nearer_synthetic(cut, key) for key in ("train", "holdout")}
-        error = math.hypot(*(clustered_error(near[key], cut[key].group) for key in near))
+        error = math.hypot(*(clustered_error(near[key], some(cut[key]).group) for key in near))
         return Gap(float(near["train"].mean()), float(near["holdout"].mean()), error)
 
     def _sentence(self, gap: Gap) -> str:
@@ -161,14 +162,14 @@ class Nnaa(_Difference):
     reference = "Yale et al. 2020, doi:10.1016/j.neucom.2019.12.136"
 
     def _gap(self, view: View, cut: dict[str, Points]) -> Gap:
-        made = cut["synthetic"]
-        own = search(made, made, 1, others=True)[0][:, 0]
+        made = some(cut["synthetic"])
+        own = search(made, cut["synthetic"], 1, others=True)[0][:, 0]
         value, parts, errors = {}, {}, []
         for key in ("train", "holdout"):
             real = 1 - nearer_synthetic(cut, key, strict=False)
             parts[key] = (search(made, cut[key], 1)[0][:, 0] > own).astype(np.float64)
             value[key] = (float(real.mean()) + float(parts[key].mean())) / 2
-            errors.append(clustered_error(real, cut[key].group) / 2)
+            errors.append(clustered_error(real, some(cut[key]).group) / 2)
         errors.append(clustered_error(parts["holdout"] - parts["train"], made.group) / 2)
         return Gap(-value["train"], -value["holdout"], float(np.sqrt(np.square(errors).sum())))
 
@@ -182,9 +183,16 @@ class Nnaa(_Difference):
 
 def nearer_synthetic(cut: dict[str, Points], key: str, *, strict: bool = True) -> NDArray[np.float64]:
     """Say, as 0 or 1, which rows of a half have a synthetic row nearer than any row of another subject of that half."""
-    to_made = search(cut[key], cut["synthetic"], 1)[0][:, 0]
-    to_own = search(cut[key], cut[key], 1, others=True)[0][:, 0]
+    rows = some(cut[key])
+    to_made = search(rows, cut["synthetic"], 1)[0][:, 0]
+    to_own = search(rows, cut[key], 1, others=True)[0][:, 0]
     return (to_made < to_own if strict else to_made <= to_own).astype(np.float64)
+
+
+def some(rows: Points) -> Points:
+    """Return the rows whose neighbours are sought: all, or the first ones where the table is large."""
+    n = max(1000, MAX_PAIRS // max(1, rows.n))
+    return rows if rows.n <= n else rows.take(np.arange(n))
 
 
 def entropy_weights(view: View) -> NDArray[np.float64]:
@@ -220,9 +228,7 @@ def _rows(comparison: Comparison, view: View, seed: int) -> dict[str, NDArray[np
 
     def make() -> dict[str, NDArray[np.int64]]:
         n = min(MAX_ROWS, *(one.n for one in view.samples.values()))
-        return {
-            key: np.sort(view.rng(seed, "distances", key).permutation(one.n)[:n]) for key, one in view.samples.items()
-        }
+        return {key: view.rng(seed, "distances", key).permutation(one.n)[:n] for key, one in view.samples.items()}
 
     out: dict[str, NDArray[np.int64]] = comparison.once(("distances", view.name, seed), make)
     return out

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.intervals import auc, auc_interval
+from ehrsatz.evaluation.intervals import Z, auc, auc_interval
 from ehrsatz.evaluation.privacy.membership import found_at
 from ehrsatz.evaluation.privacy.structures import Structure, group_masks, structure
 from ehrsatz.evaluation.space import Comparison, View
@@ -133,6 +133,11 @@ class GroupExposure(Metric):
         member = worst.base.pool.is_train[worst.rows]
         subject = worst.base.pool.subject[worst.rows]
         interval = auc_interval(member, worst.base.pull[worst.rows], subject, worst.view.rng(seed, "exposure", "group"))
+        wider = float(stats.norm.ppf(1 - ALARM / 2 / len(found))) / Z  # covers all groups at once
+        interval = (
+            max(0.0, worst.auc - wider * (worst.auc - interval[0])),
+            min(1.0, worst.auc + wider * (interval[1] - worst.auc)),
+        )
         limit = float(stats.norm.ppf((1 - ALARM) ** (1 / len(found))))
         adjusted = [min(1.0, 1 - (1 - float(stats.norm.sf(one.z))) ** len(found)) for one in found]
         order = np.argsort([-one.z for one in found], kind="stable")

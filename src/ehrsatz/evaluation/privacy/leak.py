@@ -33,7 +33,9 @@ from ehrsatz.evaluation.privacy.structures import (
     coordinates,
     group_masks,
     in_subset,
+    some_subjects,
     structure,
+    subject_numbers,
 )
 from ehrsatz.evaluation.space import Comparison, View
 from ehrsatz.evaluation.task import Task
@@ -41,6 +43,8 @@ from ehrsatz.evaluation.task import Task
 FAMILIES = ("equal rows", "whole rows", "outliers", "subgroups", "a few columns")
 TOPS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
 LEAST = 10
+MAX_EQUAL = 10_000
+RARE = 3
 MAX_GROUPS = 40
 ALARM = 0.05
 
@@ -69,6 +73,7 @@ class Found:
     statistics: list[Statistic]
     test: Test
     structure: Structure
+    equal: Equal
 
 
 class Leak(Metric):
@@ -109,14 +114,14 @@ class Leak(Metric):
             value,
             (low, high),
             0.5,
-            worst.structure.n_synthetic,
+            worst.view.samples["synthetic"].n,
             {
                 "table": worst.view.name,
                 "tables": n_views,
                 "statistics": len(worst.statistics),
                 "exchanges": test.n - 1,
                 "rows_real": worst.structure.pool.n,
-                "rows_synthetic": worst.structure.n_synthetic,
+                "rows_synthetic": len(worst.structure.nearest),
                 "rows_in_triples": min(SUBSET_ROWS, worst.view.samples["synthetic"].n),
             },
             meaning=_meaning(value, told),
@@ -157,27 +162,35 @@ def _search(comparison: Comparison, task: Task, view: View, seed: int) -> Found 
     if not any(differing(view, one) for one in view.features):
         return None
     base = structure(comparison, view, seed)
+    equal = _equal(view, seed)
     every = [
-        *_equal(view, base),
+        *equal.statistics,
         *_whole(base),
         *_outliers(base),
         *_groups(comparison, task, view, base),
         *_triples(view, task, base, seed),
     ]
-    every = [one for one in every if one.weights.min() < one.weights.max()]
+    every = [one for one in every if one.family == 0 or one.weights.min() < one.weights.max()]
     if not every:
         return None
     pool = base.pool
-    n_subjects = int(pool.subject.max()) + 1
-    weights = np.stack([one.weights for one in every])
-    is_train = pool.is_train
-    if n_subjects < pool.n:
-        weights = np.stack([np.bincount(pool.subject, row, n_subjects) for row in weights]).astype(np.float32)
-        is_train = np.zeros(n_subjects, bool)
-        is_train[pool.subject] = pool.is_train
+    rows = np.zeros((len(every), pool.n + len(equal.rows)), np.float32)
+    for k, one in enumerate(every):
+        if one.family == 0:
+            rows[k, pool.n :] = one.weights
+        else:
+            rows[k, : pool.n] = one.weights
+    subjects, number = np.unique(np.concatenate([pool.subject, equal.subject]), return_inverse=True)
+    weights = rows
+    if len(subjects) < rows.shape[1]:
+        weights = np.stack([np.bincount(number, row, len(subjects)) for row in rows]).astype(np.float32)
+    is_train = np.zeros(len(subjects), bool)
+    is_train[number] = np.concatenate([pool.is_train, equal.is_train])
+    if len(subjects) == rows.shape[1]:  # one column per row, in the order of the rows
+        is_train = np.concatenate([pool.is_train, equal.is_train])
     _, family = np.unique([one.family for one in every], return_inverse=True)
     test = permute(weights, family, is_train, pool.sizes, view.rng(seed, "leak", "labels"))
-    return Found(view, every, test, base)
+    return Found(view, every, test, base, equal)
 
 
 def _count(which: NDArray[np.int64], n: int) -> NDArray[np.float32]:
@@ -199,22 +212,44 @@ def _cuts(n: int) -> list[int]:
     return sorted({min(n, max(LEAST, round(share * n))) for share in TOPS})
 
 
-def _equal(view: View, base: Structure) -> list[Statistic]:
-    """Count rows that equal a synthetic row: real ones once each, and synthetic ones shared among the equal real."""
-    pool, by_row = base.pool, keys(view)
-    real = pool.gather(by_row["train"], by_row["holdout"])
+@dataclass(frozen=True)
+class Equal:
+    """Real rows that equal a synthetic row: their places in train and holdout, labels and subjects.
+
+    `coverage` is the share of the equal synthetic rows whose real rows are here.
+    """
+
+    rows: NDArray[np.int64]
+    is_train: NDArray[np.bool_]
+    subject: NDArray[np.int64]
+    statistics: list[Statistic]
+    coverage: float
+
+
+def _equal(view: View, seed: int) -> Equal:
+    """Count rows that equal a synthetic row: real ones once each, and synthetic ones shared among the equal real.
+
+    A row that more than three real people share singles nobody out and is left out.
+    """
+    by_row = keys(view)
+    real = np.concatenate([by_row["train"], by_row["holdout"]])
     values, number, n_real = np.unique(real, return_inverse=True, return_counts=True)
-    place = np.searchsorted(values, by_row["synthetic"])
-    place = np.minimum(place, len(values) - 1)
+    place = np.minimum(np.searchsorted(values, by_row["synthetic"]), len(values) - 1)
     hit = values[place] == by_row["synthetic"]
     n_made = np.bincount(place[hit], minlength=len(values))
-    rare = n_real <= 3  # a row that many people share singles nobody out
-    once = ((n_made > 0) & rare)[number].astype(np.float32)
-    shared = np.where(rare, n_made / n_real, 0)[number].astype(np.float32)
-    return [
+    is_equal = ((n_made > 0) & (n_real <= RARE))[number]
+    subject = subject_numbers(view)
+    rows = some_subjects(subject, is_equal, MAX_EQUAL, view.rng(seed, "leak", "equal"))
+    once = np.ones(len(rows), np.float32)
+    shared = (n_made / n_real)[number]
+    whole = float(shared[is_equal].sum())
+    statistics = [
         Statistic(0, "real rows that equal a synthetic row", once),
-        Statistic(0, "synthetic rows that equal a real row", shared, counts=True),
+        Statistic(0, "synthetic rows that equal a real row", shared[rows].astype(np.float32), counts=True),
     ]
+    covered = float(shared[rows].sum()) / whole if whole else 1.0
+    n_train = view.samples["train"].n
+    return Equal(rows, rows < n_train, subject[rows], statistics if len(rows) else [], max(covered, 1e-9))
 
 
 def _whole(base: Structure) -> list[Statistic]:
@@ -376,7 +411,8 @@ def _most_exposed(found: Found, groups: dict[str, float]) -> str | None:
 def _affected(found: Found) -> dict[str, Any] | None:
     """Estimate how many synthetic rows are copies: in all columns where a sign of that is beyond chance, else in a few.
 
-    The sign with the largest lower end of the interval is taken.
+    The sign with the largest lower end of the interval is taken. Where only some real rows were looked at, as many
+    copies of the others are taken to be there.
     """
     test, every = found.test, found.statistics
     counted = [k for k, one in enumerate(every) if one.counts and test.adjusted[k] <= ALARM]
@@ -387,8 +423,9 @@ def _affected(found: Found) -> dict[str, Any] | None:
     shares = {}
     for k in whole or counted:
         one = every[k]
-        looked_up = min(SUBSET_ROWS, n) if one.columns else n if one.family == 0 else found.structure.n_synthetic
-        shares[k] = [min(1.0, rows / looked_up) for rows in _excess(found, k)]
+        looked_up = min(SUBSET_ROWS, n) if one.columns else n if one.family == 0 else len(found.structure.nearest)
+        seen = looked_up * (found.equal.coverage if one.family == 0 else found.structure.pool.coverage)
+        shares[k] = [min(1.0, rows / seen) for rows in _excess(found, k)]
     best = max(shares, key=lambda k: shares[k][1])
     value, low, high = shares[best]
     return {"share": value, "rows": round(value * n), "interval": [low, high], "sign": every[best].words}

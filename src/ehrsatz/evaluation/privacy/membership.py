@@ -31,6 +31,8 @@ from ehrsatz.evaluation.space import Comparison, Sample, View
 
 MAX_ATTACKED = 2500  # members, and as many non-members
 MAX_POOL = 10_000
+MAX_SYNTHETIC = 100_000
+MAX_PAIRS = 50_000_000  # attacked times synthetic rows: fewer are attacked where the table is large
 MAX_RATIO_ROWS = 4000
 MAX_CELLS = 600_000
 MAX_KERNELS = 3000
@@ -72,13 +74,13 @@ class Membership(Metric):
         attacks = found[worst.name]
         one = _largest(attacks)
         fresh = attacks_of(comparison, worst, seed, fresh=True)
-        n = min(MAX_ATTACKED, worst.samples["train"].n, worst.samples["holdout"].n)
+        n = min(_most(worst), worst.samples["train"].n, worst.samples["holdout"].n)
         return Score(
             self.name,
             one.auc,
             one.interval,
             _largest(fresh).auc,
-            min(MAX_POOL, worst.samples["synthetic"].n),
+            min(MAX_SYNTHETIC, worst.samples["synthetic"].n),
             {"attacked": n, "attacks": [a.name for a in attacks], "neighbours": NEIGHBOURS, "table": worst.name},
             meaning=f"An attacker who holds one record of a training subject and one of an outsider picks the training "
             f"subject {100 * one.auc:.0f} times in 100 (guessing: 50), with the strongest of {_number(attacks)} "
@@ -119,7 +121,7 @@ class MembershipTpr(Metric):
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         found = {view.name: attacks_of(comparison, view, seed) for view in comparison.joint}
         worst = max(comparison.joint, key=lambda view: max(a.tpr for a in found[view.name]))
-        n = min(MAX_ATTACKED, worst.samples["train"].n, worst.samples["holdout"].n)
+        n = min(_most(worst), worst.samples["train"].n, worst.samples["holdout"].n)
         if n * FPR < 2:
             raise Unmeasured(f"Not measured: 200 rows in each half are needed to see 1 % false alarms, {n} are there.")
         one = max(found[worst.name], key=lambda a: a.tpr)
@@ -131,13 +133,18 @@ class MembershipTpr(Metric):
             value,
             clipped(value, reach, 0.0, 1.0),
             max(a.tpr for a in fresh),
-            min(MAX_POOL, worst.samples["synthetic"].n),
+            min(MAX_SYNTHETIC, worst.samples["synthetic"].n),
             {"attacked": n, "false_alarms": FPR, "table": worst.name, "attack": one.name},
             meaning=f"An attacker who accepts one false alarm in 100 finds {100 * value:.1f} % of the training "
             "subjects; guessing finds 1 %.",
             details={"attacks": [{"attack": a.name, "tpr": a.tpr} for a in found[worst.name]]},
             baseline=FPR,
         )
+
+
+def _most(view: View) -> int:
+    """Return how many members are attacked."""
+    return min(MAX_ATTACKED, max(1000, MAX_PAIRS // max(1, min(MAX_SYNTHETIC, view.samples["synthetic"].n))))
 
 
 def _number(attacks: list[Attack]) -> str:
@@ -195,20 +202,19 @@ def _attack(comparison: Comparison, view: View, seed: int, *, fresh: bool) -> li
     if len(subjects) < 4:
         raise Unmeasured("Not measured: at least four holdout subjects are needed.")
     side = (rng.permutation(len(subjects)) % 2)[np.searchsorted(subjects, holdout.sample.group)]
-    members = train.take(rng.permutation(train.sample.n)[: min(MAX_ATTACKED, train.sample.n)])
+    most = _most(view)
+    members = train.take(rng.permutation(train.sample.n)[:most])
     scores: dict[str, list[NDArray[np.float64]]] = {}
     is_member, group = [], []
     for k in (0, 1):
-        others = holdout.take(np.flatnonzero(side == k)).pick(
-            MAX_ATTACKED // 2, view.rng(seed, "membership", "attacked", k)
-        )
+        others = holdout.take(np.flatnonzero(side == k)).pick(most // 2, view.rng(seed, "membership", "attacked", k))
         mine = members.take(np.arange(k, members.sample.n, 2))
         pool = holdout.take(np.flatnonzero(side != k))
         if fresh:
             half = view.rng(seed, "membership", "fresh", k).permutation(pool.sample.n)
             made, pool = pool.take(half[: len(half) // 2]), pool.take(half[len(half) // 2 :])
         else:
-            made = rows["synthetic"].pick(MAX_POOL, view.rng(seed, "membership", "synthetic", k))
+            made = rows["synthetic"].pick(MAX_SYNTHETIC, view.rng(seed, "membership", "synthetic", k))
         pool = pool.pick(MAX_POOL, view.rng(seed, "membership", "pool", k))
         if min(one.sample.n for one in (made, pool, others, mine)) < 1:
             raise Unmeasured("Not measured: too few rows to attack.")

@@ -13,6 +13,7 @@ size, so no correction for sizes is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,35 @@ from ehrsatz.evaluation.privacy.attacks import Trial, differing, quasi_columns, 
 from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
 from ehrsatz.evaluation.task import Task
 
-MAX_ROWS = 10_000
+MAX_ROWS = 100_000
 N_ATTACKS = 2500  # predicates of each kind; half-width of a rate's interval at most 0.02
 ENOUGH = 100  # predicates of a kind, below which another kind is judged by
 MOST_COLUMNS = 8
 TRIES = 3  # predicates tried for each one wanted
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows column by column: numbers as they are, levels as codes; and the subject of each row."""
+
+    cells: dict[Feature, NDArray[Any]]
+    group: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, features: tuple[Feature, ...], sample: Sample) -> Columns:
+        """Lay out some columns of a sample."""
+        return cls(
+            {
+                one: np.ascontiguousarray(sample.raw[:, one.slot] if one.is_number else sample.codes[:, one.slot])
+                for one in features
+            },
+            sample.group,
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.group)
 
 
 @dataclass(frozen=True)
@@ -37,11 +62,9 @@ class Condition:
     sign: str
     value: float
 
-    def holds(self, sample: Sample) -> NDArray[np.bool_]:
-        """Say for which rows it holds; a missing cell is neither small nor large."""
-        if not self.feature.is_number:
-            return np.asarray(sample.codes[:, self.feature.slot] == self.value)
-        cells = sample.raw[:, self.feature.slot]
+    def holds(self, columns: Columns, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
+        """Say for which rows it holds, of some or of all; a missing cell is neither small nor large."""
+        cells = columns.cells[self.feature] if rows is None else columns.cells[self.feature][rows]
         if self.sign == "missing":
             return np.isnan(cells)
         if self.sign == "=":
@@ -98,24 +121,30 @@ class SinglingOut(Metric):
 def _trials(view: View, task: Task, seed: int) -> list[Trial]:
     n = min(MAX_ROWS, *(len(np.unique(view.samples[key].group)) for key in ("train", "holdout")))
     real = {key: _subjects(view.samples[key], n, view.rng(seed, "singling", key)) for key in ("train", "holdout")}
-    made = _subjects(view.samples["synthetic"], MAX_ROWS, view.rng(seed, "singling", "synthetic"))
     useful = tuple(one for one in view.features if differing(view, one))
     if not useful:
         raise Unmeasured("Not measured: no column takes more than one value.")
+    made = _subjects(view.samples["synthetic"], MAX_ROWS, view.rng(seed, "singling", "synthetic"))
+    columns = {key: Columns.of(useful, one) for key, one in {**real, "synthetic": made}.items()}
+    synthetic = columns["synthetic"]
     quasi = tuple(one for one in quasi_columns(view, task) if one in useful)
-    plans = [("one column", _single(useful, made, view.rng(seed, "singling", "one")))]
+    plans = [("one column", _single(useful, synthetic, view.rng(seed, "singling", "one")))]
     if len(useful) > 1:
-        plans.append(("several columns", _several(useful, made, view.rng(seed, "singling", "several"))))
+        plans.append(("several columns", _several(useful, synthetic, view.rng(seed, "singling", "several"))))
     if 1 < len(quasi) < len(useful):
-        plans.append(("quasi-identifiers alone", _several(quasi, made, view.rng(seed, "singling", "quasi"))))
+        plans.append(("quasi-identifiers alone", _several(quasi, synthetic, view.rng(seed, "singling", "quasi"))))
     out = []
     for name, predicates in plans:
         if not predicates:
             continue
-        guesses = _guesses(predicates, made, view.rng(seed, "singling", "guess", name))
+        guesses = _guesses(predicates, synthetic, view.rng(seed, "singling", "guess", name))
         hits = tuple(
             sum(isolates(one, sample) for one in some)
-            for some, sample in ((predicates, real["train"]), (predicates, real["holdout"]), (guesses, real["train"]))
+            for some, sample in (
+                (predicates, columns["train"]),
+                (predicates, columns["holdout"]),
+                (guesses, columns["train"]),
+            )
         )
         out.append(Trial(name, (len(predicates), len(predicates), len(guesses)), hits))  # type: ignore[arg-type]
     return out
@@ -129,21 +158,21 @@ def _subjects(sample: Sample, n: int, rng: np.random.Generator) -> Sample:
     return sample.take(np.flatnonzero(np.isin(sample.group, rng.permutation(subjects)[:n])))
 
 
-def isolates(predicate: Predicate, sample: Sample) -> bool:
+def isolates(predicate: Predicate, columns: Columns) -> bool:
     """Say whether all conditions hold together for rows of exactly one subject."""
-    rows = np.flatnonzero(predicate[0].holds(sample))
+    rows = np.flatnonzero(predicate[0].holds(columns))
     for one in predicate[1:]:
         if not len(rows):
             return False
-        rows = rows[one.holds(sample.take(rows))] if len(rows) < 200 else rows[one.holds(sample)[rows]]
-    return bool(len(rows)) and bool((sample.group[rows] == sample.group[rows[0]]).all())
+        rows = rows[one.holds(columns, rows)]
+    return bool(len(rows)) and bool((columns.group[rows] == columns.group[rows[0]]).all())
 
 
-def _single(features: tuple[Feature, ...], made: Sample, rng: np.random.Generator) -> list[Predicate]:
+def _single(features: tuple[Feature, ...], made: Columns, rng: np.random.Generator) -> list[Predicate]:
     found: list[Predicate] = []
     for one in features:
         if one.is_number:
-            cells = made.raw[:, one.slot]
+            cells = made.cells[one]
             values, count = np.unique(cells[~np.isnan(cells)], return_counts=True)
             once = values[count == 1]
             found += [(Condition(one, "=", float(x)),) for x in rng.permutation(once)[:N_ATTACKS]]
@@ -151,15 +180,15 @@ def _single(features: tuple[Feature, ...], made: Sample, rng: np.random.Generato
                 found += [(Condition(one, "<=", float(values[0])),), (Condition(one, ">=", float(values[-1])),)]
             found.append((Condition(one, "missing", 0.0),))
         else:
-            tally = np.bincount(made.codes[:, one.slot], minlength=len(one.levels) + 2)
+            tally = np.bincount(made.cells[one].astype(np.int64), minlength=len(one.levels) + 2)
             found += [(Condition(one, "=", float(x)),) for x in np.flatnonzero(tally[:-1] == 1)]
     order = rng.permutation(len(found))[: TRIES * N_ATTACKS]
     kept = [found[i] for i in order]
     return [one for one in kept if isolates(one, made)][:N_ATTACKS]
 
 
-def _several(features: tuple[Feature, ...], made: Sample, rng: np.random.Generator) -> list[Predicate]:
-    middle = {one: _median(made.raw[:, one.slot]) for one in features if one.is_number}
+def _several(features: tuple[Feature, ...], made: Columns, rng: np.random.Generator) -> list[Predicate]:
+    middle = {one: _median(made.cells[one]) for one in features if one.is_number}
     wanted = min(N_ATTACKS, max(200, 4 * made.n))
     seen: set[tuple[tuple[str, str, float], ...]] = set()
     out: list[Predicate] = []
@@ -184,16 +213,16 @@ def _median(cells: NDArray[np.float64]) -> float:
     return float(np.median(present)) if len(present) else 0.0
 
 
-def _from_row(one: Feature, made: Sample, row: int, middle: dict[Feature, float]) -> Condition:
+def _from_row(one: Feature, made: Columns, row: int, middle: dict[Feature, float]) -> Condition:
     if not one.is_number:
-        return Condition(one, "=", float(made.codes[row, one.slot]))
-    value = float(made.raw[row, one.slot])
+        return Condition(one, "=", float(made.cells[one][row]))
+    value = float(made.cells[one][row])
     if np.isnan(value):
         return Condition(one, "missing", 0.0)
     return Condition(one, ">=" if value > middle[one] else "<=", value)
 
 
-def _guesses(predicates: list[Predicate], made: Sample, rng: np.random.Generator) -> list[Predicate]:
+def _guesses(predicates: list[Predicate], made: Columns, rng: np.random.Generator) -> list[Predicate]:
     """Return predicates on the same columns with values of rows drawn apart for each and signs at random."""
     out = []
     for predicate in predicates:
@@ -201,9 +230,9 @@ def _guesses(predicates: list[Predicate], made: Sample, rng: np.random.Generator
         for one in predicate:
             row = int(rng.integers(made.n))
             if not one.feature.is_number:
-                drawn.append(Condition(one.feature, "=", float(made.codes[row, one.feature.slot])))
+                drawn.append(Condition(one.feature, "=", float(made.cells[one.feature][row])))
                 continue
-            value = float(made.raw[row, one.feature.slot])
+            value = float(made.cells[one.feature][row])
             sign = "missing" if np.isnan(value) else ("=", "<=", ">=")[int(rng.integers(3))]
             drawn.append(Condition(one.feature, sign, 0.0 if np.isnan(value) else value))
         out.append(tuple(drawn))

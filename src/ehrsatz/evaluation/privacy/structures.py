@@ -1,7 +1,7 @@
 """Who lies near whom, fixed without looking at who was trained on: what the leak detector sums over.
 
-Train and holdout are pooled and shuffled first, so that ties are not broken by label. Rows that equal a synthetic row
-are kept first, up to half of `MAX_POOL`; then others, by whole subjects.
+Train and holdout are pooled and shuffled first, so that ties are not broken by label. Of large tables at most
+`MAX_POOL` real rows are looked at, by whole subjects; what is nearest to them is sought among all synthetic rows.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from scipy.spatial import cKDTree
 
 from ehrsatz.evaluation.base import Unmeasured
 from ehrsatz.evaluation.groups import Group, subgroups
-from ehrsatz.evaluation.privacy.neighbours import Points, join, keys, points, scores, search
+from ehrsatz.evaluation.privacy.neighbours import Points, join, points, scores, search
 from ehrsatz.evaluation.space import Comparison, Feature, View
 from ehrsatz.evaluation.task import Task
 
 MAX_POOL = 20_000
-MAX_SYNTHETIC = 10_000
+MAX_SYNTHETIC = 10_000  # whose nearest real row is sought
+MOST_SYNTHETIC = 100_000  # among which the nearest of a real row is sought
+LARGE = 50_000  # synthetic rows, above which half as many real rows are looked at
 NEIGHBOURS = 5
 OUTLIERS = 0.05
 MAX_SUBSETS = 200
@@ -38,11 +40,13 @@ class Pool:
     is_train
         (R,) label of each row.
     subject
-        (R,) number of its subject, 0 up, over both halves.
+        (R,) number of its subject, as in `subject_numbers`.
     place
         Where row i of [train rows, holdout rows] went: pool row of each.
     sizes
         All subjects of train and of holdout.
+    coverage
+        Share of all real rows that are here.
     """
 
     rows: dict[str, NDArray[np.int64]]
@@ -50,7 +54,7 @@ class Pool:
     subject: NDArray[np.int64]
     place: NDArray[np.int64]
     sizes: tuple[int, int]
-    equal: NDArray[np.bool_]
+    coverage: float
 
     @property
     def n(self) -> int:
@@ -100,36 +104,39 @@ def structure(comparison: Comparison, view: View, seed: int) -> Structure:
     return out
 
 
+def subject_numbers(view: View) -> NDArray[np.int64]:
+    """Number the subjects of train and holdout, 0 up: one number per row of train, then of the holdout."""
+    groups = [view.samples[key].group for key in ("train", "holdout")]
+    shift = int(groups[0].max(initial=-1)) + 1
+    return np.unique(np.concatenate([groups[0], groups[1] + shift]), return_inverse=True)[1].astype(np.int64)
+
+
+def some_subjects(
+    number: NDArray[np.int64], rows: NDArray[np.bool_], most: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Choose whole subjects at random, whatever their half, until `most` of the marked rows are there; return these."""
+    size = np.bincount(number, rows).astype(np.int64)
+    order = rng.permutation(len(size))
+    n = int(np.searchsorted(np.cumsum(size[order]), most, "right"))
+    kept = np.zeros(len(size), bool)
+    kept[order[: max(2, n)]] = True
+    return np.flatnonzero(kept[number] & rows)
+
+
 def _pool(view: View, seed: int) -> Pool:
-    groups = {key: view.samples[key].group for key in ("train", "holdout")}
-    counts = {key: len(np.unique(one)) for key, one in groups.items()}
-    shift = int(groups["train"].max()) + 1
-    whole = np.concatenate([groups["train"], groups["holdout"] + shift])
-    subjects, number = np.unique(whole, return_inverse=True)
     rng = view.rng(seed, "leak", "pool")
-    by_row = keys(view)
-    equal = np.isin(np.concatenate([by_row["train"], by_row["holdout"]]), by_row["synthetic"])
-    has_equal = np.bincount(number, equal) > 0
-    order = rng.permutation(len(subjects))
-    size = np.bincount(number)
-    same_first = order[has_equal[order]]
-    same_first = same_first[: int(np.searchsorted(np.cumsum(size[same_first]), MAX_POOL // 2, "right"))]
-    rest = order[~np.isin(order, same_first)]
-    room = MAX_POOL - int(size[same_first].sum())
-    rest = rest[: max(2, int(np.searchsorted(np.cumsum(size[rest]), room, "right")))]
-    kept = np.zeros(len(subjects), bool)
-    kept[same_first] = kept[rest] = True
-    chosen = np.flatnonzero(kept[number])
-    n = len(groups["train"])
+    number = subject_numbers(view)
+    n = view.samples["train"].n
+    most = MAX_POOL if view.samples["synthetic"].n <= LARGE else MAX_POOL // 2
+    chosen = some_subjects(number, np.ones(len(number), bool), most, rng)
     place = rng.permutation(len(chosen))
     is_train = np.empty(len(chosen), bool)
     subject = np.empty(len(chosen), np.int64)
-    same = np.empty(len(chosen), bool)
     is_train[place] = chosen < n
-    subject[place] = np.unique(number[chosen], return_inverse=True)[1]
-    same[place] = equal[chosen]
+    subject[place] = number[chosen]
     rows = {"train": chosen[chosen < n], "holdout": chosen[chosen >= n] - n}
-    return Pool(rows, is_train, subject, place, (counts["train"], counts["holdout"]), same)
+    sizes = (len(np.unique(number[:n])), len(np.unique(number[n:])))
+    return Pool(rows, is_train, subject, place, sizes, len(chosen) / len(number))
 
 
 def _structure(comparison: Comparison, view: View, seed: int) -> Structure:
@@ -143,8 +150,9 @@ def _structure(comparison: Comparison, view: View, seed: int) -> Structure:
     real = parts.take(back)
     real = Points(real.full, real.sketch, pool.subject)
     sample = view.samples["synthetic"]
-    some = view.rng(seed, "leak", "synthetic").permutation(sample.n)[:MAX_SYNTHETIC]
-    made = known["synthetic"].take(some)
+    order = view.rng(seed, "leak", "synthetic").permutation(sample.n)
+    every = known["synthetic"].take(order[:MOST_SYNTHETIC])
+    made = known["synthetic"].take(order[:MAX_SYNTHETIC])
     k = 1 + min(4, pool.n - 1)
     d, which = search(made, real, k)
     other = np.where(pool.subject[which] == pool.subject[which[:, :1]], np.inf, d)
@@ -152,7 +160,7 @@ def _structure(comparison: Comparison, view: View, seed: int) -> Structure:
     second = np.where(np.isfinite(second), second, d[:, -1])
     first = d[:, 0].astype(np.float64)
     ratio = np.where(second > 0, first / np.where(second > 0, second, 1), 1.0)
-    reach = search(real, made, 1)[0][:, 0].astype(np.float64)
+    reach = search(real, every, 1)[0][:, 0].astype(np.float64)
     some_real = real
     if pool.n > MAX_SYNTHETIC:
         some_real = real.take(view.rng(seed, "leak", "own").permutation(pool.n)[:MAX_SYNTHETIC])
@@ -162,7 +170,7 @@ def _structure(comparison: Comparison, view: View, seed: int) -> Structure:
     own = filled / np.maximum(1, (~np.isnan(around)).sum(axis=1))
     cut = np.quantile(own, 1 - OUTLIERS)
     outlier = own > cut if (own > cut).any() else own >= cut
-    return Structure(pool, which[:, 0], ratio, first, reach, own, outlier, made.n)
+    return Structure(pool, which[:, 0], ratio, first, reach, own, outlier, every.n)
 
 
 def group_masks(comparison: Comparison, task: Task, view: View, pool: Pool) -> list[tuple[Group, NDArray[np.bool_]]]:

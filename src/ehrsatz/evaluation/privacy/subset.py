@@ -23,7 +23,8 @@ from ehrsatz.evaluation.task import Task
 
 MAX_TRIPLES = 120
 MAX_ATTACKED = 2500
-MAX_SYNTHETIC = 10_000
+MAX_SYNTHETIC = 100_000
+MAX_LOOKED_UP = 3_000_000  # synthetic rows times triples: fewer triples where the table is large
 LEAST = 20  # people of each kind in each half
 
 
@@ -77,7 +78,8 @@ def _search(
     view: View, task: Task, seed: int
 ) -> tuple[float, tuple[float, float], list[tuple[str, ...]], float, int, int] | None:
     """Search and confirm; None where there are too few people or columns."""
-    triples = choose_subsets(view, task, view.rng(seed, "subset", "triples"), MAX_TRIPLES)
+    most = min(MAX_TRIPLES, max(30, MAX_LOOKED_UP // max(1, min(MAX_SYNTHETIC, view.samples["synthetic"].n))))
+    triples = choose_subsets(view, task, view.rng(seed, "subset", "triples"), most)
     used = tuple(dict.fromkeys(one for triple in triples for one in triple))
     rows, fold = {}, {}
     for key in ("train", "holdout"):
