@@ -21,7 +21,7 @@ from ehrsatz.errors import ScenarioError
 from ehrsatz.seeds import stream
 
 MARK = "SECRET123"
-COMMANDS = ("fabricate", "inspect", "fit", "sample", "evaluate", "gate", "verify", "doctor")
+COMMANDS = ("fabricate", "inspect", "fit", "sample", "evaluate", "gate", "review", "verify", "doctor")
 QUICK = "name: quick\nthresholds: [{metric: margins, at_least: 0.5}]\n"
 SCENARIO = "generator: independent\nevaluation: {metrics: [margins]}\npolicy: policy.yaml\n"
 
