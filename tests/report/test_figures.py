@@ -140,6 +140,12 @@ def test_what_cannot_be_read_is_said_so() -> None:
     assert [one["title"] for one in found] == [f"{NOT_DRAWN} maps"]
 
 
+def test_signs_that_chance_makes_zero_have_no_ratio() -> None:
+    signs = [{"name": "count", "observed": 9.0, "expected": 3.0}, {"name": "pull", "observed": 9.0, "expected": 1e-9}]
+    found = pictures({"statistics": signs}, {})[0]
+    assert [row["marks"][0]["value"] for row in found["data"]["rows"]] == [3.0] and found["left_out"] == 1
+
+
 def test_what_is_not_drawn_is_counted() -> None:
     rows = [{"group": f"g{i}", "auc": 0.5} for i in range(40)]
     assert pictures({"groups": rows}, {})[0]["left_out"] == 24

@@ -43,19 +43,23 @@ def _curves(attacks: Any, details: Mapping[str, Any]) -> list[Picture]:
 
 
 def _statistics(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
-    """Signs of copying: how many times as often as chance gives."""
+    """Signs of copying that are counts: how many times as often as chance gives."""
     if not has(rows, "name", "observed", "expected"):
         return []
     shown, seen = [], set()
     for one in rows:
-        if one["name"] in seen or not one["expected"]:
+        if one["name"] in seen:
             continue
         seen.add(one["name"])
+        if one["expected"] < 1:  # differences, which chance makes zero, have no ratio
+            continue
         ratio = one["observed"] / one["expected"]
         shown.append({"label": str(one["name"]), "marks": [mark("synthetic", "times as often", ratio)]})
-    caption = "How many times as often as with people it never saw: 1 is chance. The strongest signs first."
+    caption = (
+        "How many times as often as with people it never saw: 1 is chance. Counts only, the strongest signs first."
+    )
     lines_ = [{"at": 1.0, "label": "chance"}]
-    return dots("Signs of copying", caption, shown[:10], lines=lines_, left_out=len(shown) - 10)
+    return dots("Signs of copying", caption, shown[:10], lines=lines_, left_out=len(seen) - len(shown[:10]))
 
 
 def _secrets(rows: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
