@@ -1,9 +1,9 @@
 """Rows of a mixed table as points, for measures of whole rows that need a Euclidean space.
 
 The coding is the linear learner's: normal scores of ranks for numbers, a flag per column with missing cells, one
-column per frequent level. It is fixed, not learned from any of the three datasets but for ranks and levels. Tables
-that would give more than 256 coordinates are projected to 256 random directions, in which distances keep their
-lengths to about one part in ten.
+column per frequent level; beside it stands a flag per column in which synthetic rows have a gap or a level that no
+real row has. It is fixed, not learned, but for ranks and levels. Tables that would give more than 256 coordinates are
+projected to 256 random directions, in which distances keep their lengths to about one part in ten.
 
 References: Johnson & Lindenstrauss, Extensions of Lipschitz mappings into a Hilbert space, Contemporary Mathematics 26,
 1984, doi:10.1090/conm/026/737400.
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ehrsatz.evaluation.learners import linear_matrix
-from ehrsatz.evaluation.space import Comparison, Sample, View
+from ehrsatz.evaluation.space import MISSING_RANK, Comparison, Sample, View
 
 MAX_ROWS = 10_000  # of each dataset
 MAX_WIDTH = 256
@@ -146,14 +146,28 @@ def nearest_points(
 
 
 def _coordinates(view: View, sample: Sample, seed: int) -> tuple[NDArray[np.float32], bool]:
-    width = linear_matrix(view, sample.take(np.arange(min(1, sample.n)))).shape[1]
+    strange = _strange(view, sample)
+    width = linear_matrix(view, sample.take(np.arange(min(1, sample.n)))).shape[1] + strange.shape[1]
     if width <= MAX_WIDTH:
-        return linear_matrix(view, sample).astype(np.float32), False
+        return np.column_stack([linear_matrix(view, sample), strange]).astype(np.float32), False
     rng = view.rng(seed, "points", "projection")
     names = [one.name for one in view.features]
-    x = np.zeros((sample.n, MAX_WIDTH))
+    x = strange @ (rng.standard_normal((strange.shape[1], MAX_WIDTH)) / np.sqrt(MAX_WIDTH))
     for start in range(0, len(names), _BLOCK):
         others = frozenset(names[:start] + names[start + _BLOCK :])
         part = linear_matrix(view, sample, others)
         x += part @ (rng.standard_normal((part.shape[1], MAX_WIDTH)) / np.sqrt(MAX_WIDTH))
     return x.astype(np.float32), True
+
+
+def _strange(view: View, sample: Sample) -> NDArray[np.float64]:
+    """Return a flag (R, S) for each column in which synthetic rows have what no real row has: a gap, a new level."""
+    columns = []
+    for one in view.features:
+        if one.is_number:
+            gaps = {key: s.rank[:, one.slot] == MISSING_RANK for key, s in view.samples.items()}
+            if gaps["synthetic"].any() and not (gaps["train"].any() or gaps["holdout"].any()):
+                columns.append((sample.rank[:, one.slot] == MISSING_RANK).astype(np.float64))
+        elif (view.samples["synthetic"].codes[:, one.slot] == len(one.levels) + 1).any():
+            columns.append((sample.codes[:, one.slot] == len(one.levels) + 1).astype(np.float64))
+    return np.column_stack(columns) if columns else np.empty((sample.n, 0))

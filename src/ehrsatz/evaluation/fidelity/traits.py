@@ -18,6 +18,7 @@ from ehrsatz.schema import MIN_SUBJECTS
 
 LEAST_MARK = 0.1  # by which a level is commoner in a group than among all, to mark it
 LEAST_GAP = 0.02  # difference of shares, below which a column looks alike on its own
+NOISE = 3.0  # standard errors of a gap, below which it may be chance
 MAX_LEVELS = 100  # the most frequent
 MISSING, RARE = "missing", "levels that few or no real rows have"
 NEW = "values that no real row has"
@@ -33,15 +34,17 @@ def difference(view: View, feature: Feature) -> dict[str, Any]:
     `real`, its shares, None where too few real subjects stand behind them.
     """
     real, synthetic = view.samples["holdout"], view.samples["synthetic"]
-    labels = _labels(view, feature)
-    a, b = (_shares(_places(feature, one, len(labels)), len(labels)) for one in (real, synthetic))
-    place_of = _places(feature, real, len(labels))
+    labels = labels_of(view, feature)
+    a, b = (_shares(places_of(feature, one, len(labels)), len(labels)) for one in (real, synthetic))
+    place_of = places_of(feature, real, len(labels))
     gap = b - a
     at = int(np.abs(gap).argmax())
+    middle = (a[at] + b[at]) / 2
+    noise = NOISE * np.sqrt(middle * (1 - middle) * (1 / max(1, real.n) + 1 / max(1, synthetic.n)))
     new = _newness(view, feature)
-    if new is not None and new[1] - new[0] > abs(gap[at]):
+    if new is not None and new[1] - new[0] > max(LEAST_GAP, abs(gap[at])):
         return {"how": f"more {NEW} ({_percent(new[1])} against {_percent(new[0])})", "where": NEW, **_pair(new)}
-    if abs(gap[at]) < LEAST_GAP:
+    if abs(gap[at]) < max(LEAST_GAP, noise):
         return {"how": ALONE, "where": None, "synthetic": None, "real": None}
     inside = np.unique(real.group[place_of == at])
     outside = np.unique(real.group[place_of != at])
@@ -80,16 +83,14 @@ def descriptions(view: View, real: Sample, label: NDArray[np.int64], k: int, mos
         g: [] for g in range(k) if len(np.unique(real.group[label == g])) >= MIN_SUBJECTS
     }
     for feature in view.features:
-        labels = _labels(view, feature)
-        place = _places(feature, real, len(labels))
+        labels = labels_of(view, feature)
+        place = places_of(feature, real, len(labels))
         table = np.bincount(label * len(labels) + place, minlength=k * len(labels)).reshape(k, -1)
         gap = table / np.maximum(size, 1)[:, None] - table.sum(axis=0) / max(1, len(label))
-        joint = ": " if feature.is_number else " = "
         for g in found:
             at = int(gap[g].argmax())
             if gap[g, at] >= LEAST_MARK and labels[at] != RARE:
-                word = ": " if labels[at] == MISSING else joint
-                found[g].append((-float(gap[g, at]), f"{feature.name}{word}{labels[at]}", place == at))
+                found[g].append((-float(gap[g, at]), phrase_of(feature, labels[at]), place == at))
     out: dict[int, list[str]] = {}
     for g, phrases in found.items():
         phrases.sort(key=lambda one: one[:2])
@@ -98,8 +99,29 @@ def descriptions(view: View, real: Sample, label: NDArray[np.int64], k: int, mos
     return out
 
 
-def _labels(view: View, feature: Feature) -> tuple[str, ...]:
-    """Return the names of the places: fourths or levels that five real subjects share, missing, the pooled ones."""
+def phrase_of(feature: Feature, label: str) -> str:
+    """Return column and place as a phrase, such as "site = A" or "age: highest fourth".
+
+    Parameters
+    ----------
+    feature
+        The column.
+    label
+        Name of the place.
+    """
+    return f"{feature.name}{': ' if feature.is_number or label == MISSING else ' = '}{label}"
+
+
+def labels_of(view: View, feature: Feature) -> tuple[str, ...]:
+    """Return the names of the places of a column: fourths or levels that five real subjects share, missing, rare.
+
+    Parameters
+    ----------
+    view
+        The table.
+    feature
+        The column.
+    """
     if feature.is_number:
         return (*FOURTHS, MISSING)
     return (MISSING, *feature.levels[: _n_shown(view, feature)], RARE)
@@ -120,7 +142,18 @@ def _n_shown(view: View, feature: Feature) -> int:
     return min(MAX_LEVELS, first_rare)
 
 
-def _places(feature: Feature, sample: Sample, n_labels: int) -> NDArray[np.int64]:
+def places_of(feature: Feature, sample: Sample, n_labels: int) -> NDArray[np.int64]:
+    """Return the place of each row's cell, a number into the names.
+
+    Parameters
+    ----------
+    feature
+        The column.
+    sample
+        Rows.
+    n_labels
+        How many names there are.
+    """
     if feature.is_number:
         rank = sample.rank[:, feature.slot]
         return np.where(rank == MISSING_RANK, 4, np.clip((rank * 4).astype(np.int64), 0, 3))

@@ -1,61 +1,28 @@
-"""Is the variety of real rows there? Diversity, collapsed modes, and rows that are new.
+"""Is the variety of real rows there? Diversity, and rows that are new.
 
 Diversity is the Vendi score: the exponential of the entropy of the eigenvalues of the similarity matrix, the number of
 clearly different rows that the sample is worth. It is chosen over the mean distance of two rows because two rows far
-apart, repeated a thousand times, have a large mean distance. Modes are groups of like training rows (k-means). Rows
-are equal when every compared column is; levels that no real row has count as one level.
+apart, repeated a thousand times, have a large mean distance. Rows are equal when every compared column is; levels that
+no real row has count as one level.
 
 References: Friedman & Dieng, The Vendi score, TMLR 2023, arXiv:2210.02410.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.fidelity.clusters import centres
-from ehrsatz.evaluation.fidelity.embedding import INDEPENDENT, nearest_points, points, squared_distances
+from ehrsatz.evaluation.fidelity.embedding import INDEPENDENT, points, squared_distances
 from ehrsatz.evaluation.fidelity.mmd import WIDTH_ROWS, median_distance
-from ehrsatz.evaluation.fidelity.traits import descriptions
 from ehrsatz.evaluation.intervals import deal, jackknife_interval, share_interval
 from ehrsatz.evaluation.space import Comparison, Sample, View
 
 DIVERSE_ROWS = 500
 PARTS = 10  # jackknife groups of the Vendi score
-MAX_ROWS = 5000
-MODES, ROWS_PER_MODE = 30, 50
-LOST = 0.2  # of its real share, below which a mode has collapsed
-ALPHA = 0.01  # chance, over all modes, that a good sample loses one
-MAX_NAMED = 12
-
-
-@dataclass(frozen=True)
-class Modes:
-    """Rows of holdout and of another sample in each mode of the training rows."""
-
-    real: NDArray[np.int64]
-    other: NDArray[np.int64]
-    k: int
-
-    @property
-    def shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Share of each mode among the rows of the holdout and of the other sample."""
-        return (
-            np.bincount(self.real, minlength=self.k) / len(self.real),
-            np.bincount(self.other, minlength=self.k) / len(self.other),
-        )
-
-    @property
-    def lost(self) -> NDArray[np.bool_]:
-        """Which modes the other sample visits less than a fifth as often, beyond chance."""
-        real, other = self.shares
-        chance = stats.binom.cdf(np.bincount(self.other, minlength=self.k), len(self.other), real)
-        return (other < LOST * real) & (chance < ALPHA / self.k)
 
 
 class Diversity(Metric):
@@ -119,77 +86,6 @@ class Diversity(Metric):
                 )
                 parts.append(whole[1] / left if k == 0 else left / whole[0])
         return whole[1] / whole[0], parts, whole, n
-
-
-class ModeCollapse(Metric):
-    """Share of real variety that is lost. Same distribution 0, one row repeated about 1, less is better."""
-
-    name = "mode_collapse"
-    title = "Collapsed modes"
-    family = "fidelity"
-    theme = "Variety"
-    goal = "minimise"
-    low, high, ideal = 0.0, 1.0, 0.0
-    needs = frozenset({"rows"})
-    what = (
-        "The larger of two shares: real rows in groups of like rows that synthetic rows hardly visit (less than a "
-        "fifth as often, beyond chance), and synthetic rows that repeat another beyond what real rows do."
-    )
-    blind = "Groups smaller than a thirtieth of the rows, and variety lost within a group without repetition."
-    tells = frozenset()
-    reference = "Groups: Lloyd 1982, doi:10.1109/TIT.1982.1056489"
-
-    def _compute(self, comparison: Comparison, *, seed: int) -> Score:
-        views = comparison.joint
-        lost = {view.name: lost_share(modes(comparison, view, "synthetic", seed)) for view in views}
-        twice = {view.name: repeated(comparison, view, seed) for view in views}
-        value_of = {name: max(lost[name], twice[name][0]) for name in lost}
-        worst = max(views, key=lambda view: value_of[view.name])
-        found = modes(comparison, worst, "synthetic", seed)
-        excess, in_synthetic, in_real = twice[worst.name]
-        value = value_of[worst.name]
-        named = _named(comparison, worst, found, seed)
-        n_lost, real, made = int(found.lost.sum()), *found.shares
-        marks = [" and ".join(one["marks"]) for one in named if one["marks"]]
-        which = f": {'; '.join(marks[:3])}" if marks else ""
-        if value < 0.01:
-            said = f"No group of like real rows is lost, of {found.k}."
-        elif lost[worst.name] >= excess:
-            said = (
-                f"Synthetic rows hardly visit {n_lost} of {found.k} groups of like real rows, "
-                f"{100 * value:.0f} of 100 real rows{which}."
-            )
-        else:
-            said = (
-                f"{100 * in_synthetic:.0f} of 100 synthetic rows repeat another one, of as many real rows "
-                f"{100 * in_real:.0f}."
-            )
-        n = len(found.other)
-        return Score(
-            self.name,
-            value,
-            self._interval(comparison, worst, found, value, seed) if lost[worst.name] >= excess else None,
-            lost_share(modes(comparison, worst, "train", seed)),
-            n,
-            {"modes": found.k, "lost_below": LOST, "rows": n, "table": worst.name},
-            meaning=said,
-            details={
-                "collapsed": named,
-                "effective_modes": {"real": effective(real), "synthetic": effective(made)},
-                "lost": lost[worst.name],
-                "repeated": {"synthetic": in_synthetic, "real": in_real, "excess": excess},
-                "tables": value_of,
-            },
-        )
-
-    def _interval(
-        self, comparison: Comparison, view: View, found: Modes, value: float, seed: int
-    ) -> tuple[float, float]:
-        """Return the interval of the lost share, the lost modes being what they are."""
-        group = points(comparison, view, "holdout", seed).first(len(found.real)).group
-        hit = found.lost[found.real].astype(np.float64)
-        low, high = share_interval(hit, group, view.rng(seed, "modes", "jackknife"))
-        return min(low, value), max(high, value)
 
 
 class Novelty(Metric):
@@ -274,60 +170,6 @@ def effective(share: NDArray[np.float64]) -> float:
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
-def modes(comparison: Comparison, view: View, other: str, seed: int) -> Modes:
-    """Find the groups of like training rows, and count holdout and another sample in them.
-
-    Parameters
-    ----------
-    comparison
-        Three datasets in one coding.
-    view
-        The table.
-    other
-        "synthetic" or "train".
-    seed
-        Decides subsamples and starting centres.
-    """
-
-    def make() -> NDArray[np.float32]:
-        train = points(comparison, view, "train", seed).first(MAX_ROWS)
-        return centres(train.x, max(2, min(MODES, train.n // ROWS_PER_MODE)), seed)[1]
-
-    def make_modes() -> Modes:
-        middle = comparison.once(("mode centres", view.name, seed), make)
-        real, one = (points(comparison, view, key, seed).first(MAX_ROWS) for key in ("holdout", other))
-        return Modes(nearest_points(real.x, middle)[1], nearest_points(one.x, middle)[1], len(middle))
-
-    out: Modes = comparison.once(("modes", view.name, other, seed), make_modes)
-    return out
-
-
-def lost_share(found: Modes) -> float:
-    """Return the share of real rows that lie in lost modes."""
-    return float(found.shares[0][found.lost].sum())
-
-
-def repeated(comparison: Comparison, view: View, seed: int) -> tuple[float, float, float]:
-    """Return the share of synthetic rows that repeat another beyond that of real ones, and both shares.
-
-    Parameters
-    ----------
-    comparison
-        Three datasets in one coding.
-    view
-        The table.
-    seed
-        Decides the subsamples.
-    """
-    n = min(view.samples["train"].n, view.samples["synthetic"].n)
-    shares = []
-    for key in ("synthetic", "train"):
-        (number,) = numbered(view.samples[key].pick(n, view.rng(seed, "repeated", key)))
-        shares.append(1 - len(np.unique(number)) / len(number))
-    made, real = shares
-    return (max(0.0, (made - real) / (1 - real)) if real < 1 else 0.0), made, real
-
-
 def numbered(*samples: Sample) -> list[NDArray[np.uint64]]:
     """Return a number for each row, equal exactly for rows that agree in every column.
 
@@ -350,16 +192,3 @@ def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def _named(comparison: Comparison, view: View, found: Modes, seed: int) -> list[dict[str, Any]]:
-    """Return the lost modes with five real subjects or more, the largest first, and what marks them."""
-    real = points(comparison, view, "holdout", seed).first(len(found.real)).sample
-    share, other = found.shares
-    marks = descriptions(view, real, found.real, found.k)
-    out: list[dict[str, Any]] = [
-        {"marks": marks[j], "real": round(float(share[j]), 3), "synthetic": round(float(other[j]), 3)}
-        for j in np.flatnonzero(found.lost).tolist()
-        if j in marks
-    ]
-    return sorted(out, key=lambda one: (-one["real"], one["marks"]))[:MAX_NAMED]
