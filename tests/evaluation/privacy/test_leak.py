@@ -151,3 +151,21 @@ def test_named_columns_lead_the_triples() -> None:
     score = Leak(task=Task(quasi=("q0", "q1", "q2"))).compute(train, holdout, kept, seed=1)
     assert score.value is not None and score.value <= 0.05
     assert score.details["exposed"]["columns"] == ["q0", "q1", "q2"]
+
+
+def test_a_kept_triple_is_found_in_a_wide_table() -> None:
+    rng = stream(8, "wide")
+    n = 600
+
+    def draw() -> dict[str, np.ndarray]:
+        base = rng.normal(size=(n, 4))
+        return {f"x{i}": (base[:, i % 4] + rng.normal(size=n)).round(1) for i in range(45)}
+
+    train, holdout, made = draw(), draw(), draw()
+    order = rng.permutation(n)
+    for name in ("x17", "x30", "x41"):
+        made[name] = train[name][order]
+    parts = [table({name: ("number", cells.tolist()) for name, cells in one.items()}) for one in (train, holdout, made)]
+    score = Leak().compute(*parts, seed=1)
+    assert score.value is not None and score.value <= 0.05
+    assert score.details["exposed"]["columns"] == ["x17", "x30", "x41"]

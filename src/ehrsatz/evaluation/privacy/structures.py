@@ -29,6 +29,8 @@ OUTLIERS = 0.05
 MAX_SUBSETS = 200
 SUBSET_ROWS = 4000  # synthetic rows that are looked up in each subset of columns
 LEADING = 12  # columns of which all triples are taken
+SCREENED = 40  # columns whose pairs are screened
+SCREENED_ROWS = 2000
 
 
 @dataclass(frozen=True)
@@ -183,10 +185,11 @@ def group_masks(comparison: Comparison, task: Task, view: View, pool: Pool) -> l
 def choose_subsets(
     view: View, task: Task, rng: np.random.Generator, most: int = MAX_SUBSETS
 ) -> list[tuple[Feature, ...]]:
-    """Return triples of columns that single people out best.
+    """Return triples of columns that single people out best, without regard to who was trained on.
 
-    All triples of the leading columns, and others at random. Columns that the task or the schema calls
-    quasi-identifying or sensitive lead, then those with the most different values.
+    A fifth of them are those in which the synthetic rows repeat rare pairs of real values most (`suspicious`); then all
+    triples of the leading columns, and others at random. Columns that the task or the schema calls quasi-identifying
+    or sensitive lead, then those with the most different values.
     """
     named = {*task.quasi, *task.secrets}
 
@@ -200,14 +203,50 @@ def choose_subsets(
     if len(ordered) < 3:
         return [tuple(ordered)] if ordered else []
     first = ordered[: LEADING if len(ordered) <= LEADING else LEADING - 2]
-    out: list[tuple[Feature, ...]] = [tuple(one) for one in combinations(first, 3)][:most]
-    seen = set(out)
+    by_values = sorted(ordered, key=lambda one: rich[one][1], reverse=True)
+    out = suspicious(view, tuple(by_values[:SCREENED]), rng, most // 5)
+    seen = {frozenset(one) for one in out}
+    for triple in combinations(first, 3):
+        if frozenset(triple) not in seen and len(out) < most:
+            seen.add(frozenset(triple))
+            out.append(triple)
     while len(out) < min(most, comb(len(ordered), 3)):
         drawn = tuple(ordered[i] for i in sorted(rng.permutation(len(ordered))[:3]))
-        if drawn not in seen:
-            seen.add(drawn)
+        if frozenset(drawn) not in seen:
+            seen.add(frozenset(drawn))
             out.append(drawn)
     return out
+
+
+def suspicious(
+    view: View, features: tuple[Feature, ...], rng: np.random.Generator, most: int
+) -> list[tuple[Feature, ...]]:
+    """Return the triples of columns in which synthetic rows repeat rare real values more than other real rows do.
+
+    For each pair of columns: how many synthetic rows have the values of exactly one row of a reference half of the real
+    rows, against how many rows of the other half do. The halves are drawn over train and holdout alike. A triple counts
+    by the sum over its three pairs.
+    """
+    real = np.concatenate([coordinates(view, features, key) for key in ("train", "holdout")])
+    made = coordinates(view, features, "synthetic")
+    n = min(SCREENED_ROWS, len(real) // 2, len(made))
+    if n < 10 or len(features) < 3:
+        return []
+    order = rng.permutation(len(real))[: 2 * n]
+    rows = np.concatenate([real[order], made[rng.permutation(len(made))[:n]]])
+    codes = np.column_stack([np.unique(column, return_inverse=True)[1] for column in rows.T]).astype(np.int64)
+    width = int(codes.max()) + 1
+    excess = np.zeros((len(features), len(features)))
+    for i, j in combinations(range(len(features)), 2):
+        code = codes[:, i] * width + codes[:, j]
+        known = np.sort(code[:n])
+        fits = np.searchsorted(known, code[n:], "right") - np.searchsorted(known, code[n:], "left") == 1
+        other, mine = int(fits[:n].sum()), int(fits[n:].sum())
+        excess[i, j] = excess[j, i] = (mine - other) / np.sqrt(mine + other + 1)
+    leading = np.argsort(-np.sort(excess, axis=1)[:, -2:].sum(axis=1), kind="stable")[:LEADING]
+    triples = list(combinations(sorted(leading.tolist()), 3))
+    order = np.argsort([-(excess[i, j] + excess[i, k] + excess[j, k]) for i, j, k in triples], kind="stable")
+    return [tuple(features[i] for i in triples[t]) for t in order[:most]]
 
 
 def distinct(view: View, feature: Feature) -> int:
