@@ -59,7 +59,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "log_cluster": "ehrsatz.evaluation.fidelity.clusters:LogCluster",
         "propensity": "ehrsatz.evaluation.fidelity.propensity:Propensity",
         "diversity": "ehrsatz.evaluation.fidelity.variety:Diversity",
-        "mode_collapse": "ehrsatz.evaluation.fidelity.variety:ModeCollapse",
+        "mode_collapse": "ehrsatz.evaluation.fidelity.collapse:ModeCollapse",
         "novelty": "ehrsatz.evaluation.fidelity.variety:Novelty",
         "views": "ehrsatz.evaluation.fidelity.views:Views",
         "events_per_subject": "ehrsatz.evaluation.fidelity.sequences:EventsPerSubject",
