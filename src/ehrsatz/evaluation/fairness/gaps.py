@@ -29,6 +29,7 @@ from ehrsatz.evaluation.utility.tstr import params_of
 BINS = 100  # by rank, for numbers
 MAX_LEVELS = 60
 MAX_ROWS = 50_000
+MAX_FEATURES = 200
 SHOWN = 12
 
 
@@ -171,9 +172,9 @@ def _likeness(one: Division, seed: int) -> Likeness:
     }
     part = {key: deal(view.samples[key].group[index], view.rng(seed, "groups", key)) for key, index in rows.items()}
     counts, ordered = [], []
-    for feature in view.features:
-        if not feature.own or feature.name == one.column:
-            continue
+    features = [feature for feature in view.features if feature.own and feature.name != one.column]
+    drawn = np.sort(view.rng(seed, "groups", "features").permutation(len(features))[:MAX_FEATURES])
+    for feature in (features[j] for j in drawn):
         table = {}
         for key, index in rows.items():
             sample = view.samples[key]
@@ -252,8 +253,8 @@ class GroupUtilityGap(Metric):
                 "groups": sum(len(one.labels) for one, _, _ in entries),
             },
             meaning=f"Between groups of '{mine.column}' the {measure} of a model trained on synthetic rows differs by "
-            f"{value:.3f} (trained on real rows at most {reference:.3f} in any column). '{most['group']}' fares worst by "
-            f"synthetic rows: {most['synthetic']:.3f} instead of {most['real']:.3f}, with {most['learner']}.",
+            f"{value:.3f} (trained on real rows at most {reference:.3f} in any column). '{most['group']}' loses most: "
+            f"{most['synthetic']:.3f} instead of {most['real']:.3f}, with {most['learner']}.",
             details={
                 "measure": measure,
                 "columns": [

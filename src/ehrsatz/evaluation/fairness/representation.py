@@ -195,12 +195,11 @@ def shares_of(part: Part) -> dict[str, Share]:
         hit = part.rows[key]
         p = float(hit.mean())
         design = 1.0
-        if sample.is_grouped and 0 < p < 1:
+        n_subjects = part.subjects[key]
+        if 1 < n_subjects < sample.n and 0 < p < 1:
             total = np.bincount(sample.group, hit - p)
-            n_groups = len(np.unique(sample.group))
-            if n_groups > 1:
-                spread = float((total**2).sum()) * n_groups / (n_groups - 1) / sample.n**2
-                design = max(1.0, spread / (p * (1 - p) / sample.n))
+            spread = float((total**2).sum()) * n_subjects / (n_subjects - 1) / sample.n**2
+            design = max(1.0, spread / (p * (1 - p) / sample.n))
         out[key] = Share(int(hit.sum()), sample.n, design)
     return out
 

@@ -27,12 +27,15 @@ class Division:
 
     level
         Per dataset (R,) the number of the group of each row, -1 for rows of none.
+    subjects
+        Per dataset the number of subjects.
     """
 
     view: View
     column: str
     labels: tuple[str, ...]
     level: dict[str, NDArray[np.int64]]
+    subjects: dict[str, int]
 
     def name(self, k: int) -> str:
         """Column and level, as in "sex = F"."""
@@ -45,12 +48,15 @@ class Part:
 
     rows
         Per dataset a mask (R,) over the rows of the view's sample.
+    subjects
+        Per dataset the number of subjects, of this group or not.
     """
 
     view: View
     name: str
     rows: dict[str, NDArray[np.bool_]]
     columns: tuple[str, ...]
+    subjects: dict[str, int]
 
 
 def divisions_of(comparison: Comparison, task: Task) -> list[Division]:
@@ -69,13 +75,18 @@ def divisions_of(comparison: Comparison, task: Task) -> list[Division]:
     if not found:
         raise Unmeasured(NONE_FOUND)
     out = []
-    for (_, column), groups in found.items():
+    subjects = {
+        view.name: {key: len(np.unique(sample.group)) for key, sample in view.samples.items()}
+        for view in {groups[0].view.name: groups[0].view for groups in found.values()}.values()
+    }
+    for (name, column), groups in found.items():
         level = {}
         for key, sample in groups[0].view.samples.items():
             level[key] = np.full(sample.n, -1, np.int64)
             for k, one in enumerate(groups):
                 level[key][one.rows[key]] = k
-        out.append(Division(groups[0].view, column, tuple(one.label for one in groups), level))
+        labels = tuple(one.label for one in groups)
+        out.append(Division(groups[0].view, column, labels, level, subjects[name]))
     return out
 
 
@@ -85,7 +96,7 @@ def parts_of(divisions: list[Division], *, pairs: bool) -> list[Part]:
     At most 300 pairs, those with the most real rows.
     """
     singles = [
-        Part(one.view, one.name(k), {key: level == k for key, level in one.level.items()}, (one.column,))
+        Part(one.view, one.name(k), {key: level == k for key, level in one.level.items()}, (one.column,), one.subjects)
         for one in divisions
         for k in range(len(one.labels))
     ]
@@ -93,27 +104,29 @@ def parts_of(divisions: list[Division], *, pairs: bool) -> list[Part]:
         return singles
     both = []
     for a, b in combinations(divisions, 2):
-        if a.view.name != b.view.name:
-            continue
-        for k, m in _large(a, b):
-            rows = {key: (a.level[key] == k) & (b.level[key] == m) for key in a.level}
-            size = int(rows["train"].sum() + rows["holdout"].sum())
-            both.append((size, Part(a.view, f"{a.name(k)} and {b.name(m)}", rows, (a.column, b.column))))
-    both.sort(key=lambda one: (-one[0], one[1].name))
-    return singles + [one for _, one in both[:MAX_PAIRS]]
+        if a.view.name == b.view.name:
+            both += [(size, f"{a.name(k)} and {b.name(m)}", a, k, b, m) for size, k, m in _large(a, b)]
+    both.sort(key=lambda one: (-one[0], one[1]))
+    for _, name, a, k, b, m in both[:MAX_PAIRS]:
+        rows = {key: (a.level[key] == k) & (b.level[key] == m) for key in a.level}
+        singles.append(Part(a.view, name, rows, (a.column, b.column), a.subjects))
+    return singles
 
 
-def _large(a: Division, b: Division) -> list[tuple[int, int]]:
-    """Return the pairs of levels with at least 20 rows and five subjects in train and in holdout."""
+def _large(a: Division, b: Division) -> list[tuple[int, int, int]]:
+    """Return rows and levels of pairs with at least 20 rows and five subjects in train and in holdout."""
     good = np.ones((len(a.labels), len(b.labels)), bool)
+    size = np.zeros(good.shape, np.int64)
     for key in ("train", "holdout"):
         x, y = a.level[key], b.level[key]
         known = (x >= 0) & (y >= 0)
         flat = np.bincount(x[known] * good.shape[1] + y[known], minlength=good.size).reshape(good.shape)
         good &= flat >= LEAST_ROWS
-        for k, m in zip(*np.nonzero(good)):
-            good[k, m] = n_subjects(a.view.samples[key], (x == k) & (y == m)) >= MIN_SUBJECTS
-    return [(int(k), int(m)) for k, m in zip(*np.nonzero(good))]
+        size += flat
+        if a.subjects[key] < len(x):  # else each row is a subject
+            for k, m in zip(*np.nonzero(good)):
+                good[k, m] = n_subjects(a.view.samples[key], (x == k) & (y == m)) >= MIN_SUBJECTS
+    return [(int(size[k, m]), int(k), int(m)) for k, m in zip(*np.nonzero(good))]
 
 
 def n_subjects(sample: Sample, rows: NDArray[np.bool_]) -> int:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Unmeasured
 from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
+from ehrsatz.evaluation.utility.screening import screened
 from ehrsatz.schema import MIN_SUBJECTS
 
 MAX_ROWS = 20_000
 MAX_CELLS = 2_000_000
 MAX_CLASSES = 20
+MAX_INPUTS = 200
 LEAST = 5  # tested rows inside and outside a class, below which it is left out
 RARE = "a class of fewer than five subjects"
 
@@ -32,7 +34,9 @@ class Question:
     positive
         Of two classes the one that is looked for: true, the larger number, or the rarer level; None for more.
     without
-        Columns that models may not read: the target and what fixes it.
+        Columns that models do not read: the target, what fixes it, and in wide tables those that were screened out.
+    fixed
+        Columns that fix the target by a constraint.
     samples, y
         Per dataset the rows with a target, and the target: class numbers 0..K-1, or a number.
     rows
@@ -45,6 +49,7 @@ class Question:
     labels: tuple[str, ...]
     positive: int | None
     without: frozenset[str]
+    fixed: frozenset[str]
     samples: dict[str, Sample]
     y: dict[str, NDArray[Any]]
     rows: dict[str, NDArray[np.int64]]
@@ -71,8 +76,10 @@ class Question:
             "table": self.view.name,
             "rows": len(self.y["synthetic"]),
             "rows_tested": len(self.y["holdout"]),
-            "left_out": sorted(self.without - {self.feature.name}),
+            "left_out": sorted(self.fixed),
         }
+        if screened_out := len(self.without) - len(self.fixed) - 1:
+            out["columns_screened_out"] = screened_out
         if self.positive is not None:
             out["positive"] = self.labels[self.positive]
         elif not self.is_number:
@@ -120,7 +127,8 @@ def _asked(comparison: Comparison, view: View, feature: Feature, seed: int) -> Q
 
 
 def _question(comparison: Comparison, view: View, feature: Feature, seed: int) -> Question:
-    without = frozenset({feature.name, *_determined_with(comparison, view, feature)})
+    fixed = frozenset(_determined_with(comparison, view, feature))
+    without = frozenset({feature.name}) | fixed
     n_inputs = len(view.features) - len(without)
     if n_inputs < 1:
         raise Unmeasured("Not measured: there is no column to predict the target from.")
@@ -130,16 +138,18 @@ def _question(comparison: Comparison, view: View, feature: Feature, seed: int) -
             raise Unmeasured(f"Not measured: the target has fewer than two values in {key}.")
     if len(rows["synthetic"]) < 10:
         raise Unmeasured("Failed: fewer than ten synthetic rows have a usable target.", "failed")
-    cap = max(500, min(MAX_ROWS, MAX_CELLS // n_inputs))
+    cap = max(500, min(MAX_ROWS, MAX_CELLS // min(MAX_INPUTS, n_inputs)))
     n = min(cap, len(rows["train"]), len(rows["synthetic"]))
     for key, most, name in (("holdout", cap, "holdout"), ("train", n, "learn"), ("synthetic", n, "learn")):
         drawn = np.sort(view.rng(seed, "utility", "rows", name).permutation(len(rows[key]))[:most])
         rows[key], y[key] = rows[key][drawn], y[key][drawn]
     samples = {key: view.samples[key].take(index) for key, index in rows.items()}
+    inputs = tuple(one for one in view.features if one.name not in without)
+    without |= screened(inputs, samples, y, most=MAX_INPUTS, is_number=is_number)
     positive = None
     if len(labels) == 2:
         positive = labels.index("true") if feature.kind == "boolean" and "true" in labels else 1
-    asked = Question(view, feature, is_number, labels, positive, without, samples, y, rows)
+    asked = Question(view, feature, is_number, labels, positive, without, fixed, samples, y, rows)
     if not is_number and not asked.usable(y["holdout"]):
         raise Unmeasured(f"Not measured: no class of the target has {LEAST} holdout rows inside and outside.")
     return asked

@@ -209,6 +209,8 @@ class Tsts(Metric):
         if folds is None:
             raise Unmeasured(f"Not measured: fewer than {FOLDS} subjects in train or in synthetic.")
         inside = {key: values[np.isfinite(values)] for key, values in folds.inside.items()}
+        if not len(inside["train"]):
+            raise Unmeasured("Not measured: no fold of the real rows has five rows inside and outside a class.")
         if not len(inside["synthetic"]):
             raise Unmeasured("Failed: no fold of the synthetic rows has a class that can be told.", "failed")
         value, k = float(inside["synthetic"].mean()), len(inside["synthetic"])
@@ -216,9 +218,8 @@ class Tsts(Metric):
         if k > 1:
             error = (inside["synthetic"].var(ddof=1) * (1 / k + 1 / (FOLDS - 1))) ** 0.5
             ends = clipped(value, float(stats.t.ppf(0.975, k - 1) * error), self.low, self.high)
-        real = float(inside["train"].mean()) if len(inside["train"]) else None
+        real = float(inside["train"].mean())
         measure = trials.question.headline
-        beside = "" if real is None else f"; real rows from real rows with {measure} {real:.3f}"
         return Score(
             self.name,
             value,
@@ -226,7 +227,8 @@ class Tsts(Metric):
             real,
             len(trials.question.y["synthetic"]),
             {**params_of(trials), "learner": trials.best},
-            meaning=f"Synthetic rows are predicted from other synthetic rows with {measure} {value:.3f}{beside}.",
+            meaning=f"Synthetic rows are predicted from other synthetic rows with {measure} {value:.3f}; "
+            f"real rows from real rows with {measure} {real:.3f}.",
             details={"measure": measure, "synthetic": _finite(inside["synthetic"]), "real": _finite(inside["train"])},
             baseline=0.0 if trials.question.is_number else 0.5,
         )
