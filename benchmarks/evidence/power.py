@@ -35,7 +35,7 @@ def main() -> None:
     given = parser.parse_args()
     found: dict[str, list[float]] = {}
     others: dict[str, list[tuple[bool, bool]]] = {}
-    is_leak: dict[str, bool] = {}
+    is_leak: dict[str, str] = {}
     started = time.process_time()
     for seed in range(given.first, given.first + given.seeds):
         rng = stream(seed, "power", given.rows)
@@ -61,7 +61,7 @@ def main() -> None:
     for name, values in found.items():
         hits = int((np.array(values) <= ALARM).sum())
         low, high = wilson(hits, len(values))
-        line = f"| {name} | {'yes' if is_leak[name] else 'no'} | {hits / len(values):.2f} | {low:.2f} to {high:.2f} | "
+        line = f"| {name} | {is_leak[name]} | {hits / len(values):.2f} | {low:.2f} to {high:.2f} | "
         line += f"{np.median(values):.3f} |"
         if given.all:
             shares = np.mean(others[name], axis=0)

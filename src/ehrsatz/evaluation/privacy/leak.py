@@ -96,7 +96,8 @@ class Leak(Metric):
     )
     blind = (
         "It assumes that the holdout was drawn at random from the same people; it does not see copies of fewer than "
-        "about ten subjects, nor values kept in columns of few levels that many people share."
+        "about ten subjects, nor values kept in columns of few levels that many people share. It finds any trace, also "
+        "the small one that a model learned without noise keeps of its rows: how many are affected stands beside it."
     )
     reference = "Westfall & Young 1993; Yao et al. 2025, arXiv:2505.01524"
 
