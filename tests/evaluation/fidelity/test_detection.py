@@ -9,7 +9,7 @@ import pytest
 from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.fidelity import detection
 from ehrsatz.evaluation.fidelity.detection import EXPLAINED, Detection, folds, tell
-from ehrsatz.evaluation.fidelity.traits import ALONE, NEW, descriptions, difference
+from ehrsatz.evaluation.fidelity.traits import NEW, Traits, descriptions, difference, partner
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.evaluation.task import Task
 from ehrsatz.seeds import stream
@@ -54,7 +54,7 @@ def test_same_and_unrelated(parts: tuple) -> None:
     apart = told(a, b, unrelated(c))
     assert apart.value > 0.7
     assert {one["column"] for one in apart.details["culprits"][:3]} & {"age", "pressure", "event", "weight", "sugar"}
-    assert any(one["how"] == ALONE for one in apart.details["culprits"])
+    assert any("on its own it looks alike" in one["how"] for one in apart.details["culprits"])
     assert Detection().compute(shuffled(a), shuffled(b), shuffled(c), seed=1).to_dict() == fresh.to_dict()
 
 
@@ -77,7 +77,7 @@ def test_values_that_no_real_row_has(parts: tuple) -> None:
     a, b, c = parts
     fine = changed(c, pressure=pl.col("pressure") + pl.Series(stream(2, "fine").uniform(-0.04, 0.04, 400)))
     view = Comparison.of(a, b, fine).joint[0]
-    found = difference(view, next(one for one in view.features if one.name == "pressure"))
+    found = difference(Traits(view), next(one for one in view.features if one.name == "pressure"))
     assert found["where"] == NEW and found["synthetic"] == 1.0 and found["real"] < 0.5
 
 
@@ -88,7 +88,7 @@ def test_a_level_of_four_people_is_not_named() -> None:
     assert score.value > 0.6
     assert "rare'" not in str(score.to_dict()) and "levels that few or no real rows have" in str(score.details)
     view = Comparison.of(*parts).joint[0]
-    found = difference(view, view.features[0])
+    found = difference(Traits(view), view.features[0])
     assert found["real"] is None and found["synthetic"] is None and "%" not in found["how"]
 
 
@@ -146,3 +146,25 @@ def test_marks_of_groups_of_rows() -> None:
     found = descriptions(view, real, label, 3)
     assert sorted(found) == [0, 1]  # the third has four subjects
     assert found[0][0] == "site = A" and "age: lowest fourth" in found[0]
+
+
+def test_partner_is_the_column_that_goes_differently() -> None:
+    rng = stream(4, "partner")
+
+    def rows(linked: bool) -> Dataset:
+        x = rng.normal(size=600)
+        y = x + rng.normal(0, 0.5, 600) if linked else rng.normal(0, 1.1, 600)
+        kind = rng.choice(["a", "b", "c"], 600, p=[0.5, 0.3, 0.2] if linked else [0.3, 0.3, 0.4])
+        return table(
+            {
+                "x": ("number", x.tolist()),
+                "y": ("number", y.tolist()),
+                "z": ("number", rng.normal(size=600).tolist()),
+                "kind": ("category", kind.tolist()),  # differs on its own, which is no pair
+            }
+        )
+
+    traits = Traits(Comparison.of(rows(True), rows(True), rows(False)).joint[0])
+    x, y, z, kind = traits.view.features
+    assert (partner(traits, x), partner(traits, y), partner(traits, z), partner(traits, kind)) == ("y", "x", None, None)
+    assert "goes with 'y'" in difference(traits, x)["how"]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.fidelity.traits import difference
+from ehrsatz.evaluation.fidelity.traits import Traits, difference
 from ehrsatz.evaluation.groups import subgroups
 from ehrsatz.evaluation.intervals import auc, auc_interval
 from ehrsatz.evaluation.learners import boost, boosting_matrix, varying
@@ -93,8 +93,9 @@ class Detection(Metric):
         reference = tell(worst, "train", seed, explain=False)
         top = sorted(found.drops.items(), key=lambda item: (-item[1], item[0]))[:10]
         features = {one.name: one for one in worst.features}
+        traits = Traits(worst)
         culprits = [
-            {"column": name, "drop": drop, **difference(worst, features[name])}
+            {"column": name, "drop": drop, **difference(traits, features[name])}
             for name, drop in top
             if drop > LEAST_DROP and found.value > EXPLAINED
         ]

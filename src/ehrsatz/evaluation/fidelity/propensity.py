@@ -23,9 +23,10 @@ from ehrsatz.evaluation.fidelity.embedding import points
 from ehrsatz.evaluation.intervals import deal, jackknife_interval
 from ehrsatz.evaluation.space import Comparison, View
 
+MAX_ROWS = 6000  # of each side
 MAX_ITERATIONS = 30
 ROWS_PER_COEFFICIENT = 10
-_TOLERANCE = 1e-10
+_TOLERANCE = 1e-5  # of the log-likelihood
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def fitted(comparison: Comparison, view: View, other: str, seed: int) -> Fit:
 
     def make() -> Fit:
         real, one = points(comparison, view, "holdout", seed), points(comparison, view, other, seed)
-        n = min(real.n, one.n)
+        n = min(MAX_ROWS, real.n, one.n)
         x = np.concatenate([real.x[:n], one.x[:n]]).astype(np.float64)
         is_other = np.repeat([0.0, 1.0], n)
         most = max(1, len(x) // ROWS_PER_COEFFICIENT - 1)
@@ -174,8 +175,8 @@ def orthonormal(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def logistic(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the coefficients of greatest likelihood, by Newton's method.
 
-    Where a plane parts the classes, likelihood has no maximum; the steps then end after thirty, at predictions of
-    almost 0 and 1.
+    Where a plane parts the classes, or a few rows from all others, likelihood has no maximum; the steps then end when
+    they gain next to nothing, or no less than the one before, at predictions of almost 0 and 1.
 
     Parameters
     ----------
@@ -185,7 +186,7 @@ def logistic(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.
         (R,), 0 or 1.
     """
     beta = np.zeros(design.shape[1])
-    loss = _loss(design @ beta, y)
+    loss, gain = _loss(design @ beta, y), np.inf
     for _ in range(MAX_ITERATIONS):
         p = _expit(design @ beta)
         step = np.linalg.solve(_information(design, p), design.T @ (y - p))
@@ -198,8 +199,9 @@ def logistic(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.
             scale /= 2
         else:
             break
-        beta, gain, loss = tried, loss - found, found
-        if gain <= _TOLERANCE * len(y):
+        last, gain = gain, loss - found
+        beta, loss = tried, found
+        if gain <= _TOLERANCE or gain >= last:
             break
     return beta
 
@@ -234,7 +236,8 @@ def _without(
 
 
 def _information(design: NDArray[np.float64], p: NDArray[np.float64], ridge: float = 1e-9) -> NDArray[np.float64]:
-    out: NDArray[np.float64] = (design * (p * (1 - p))[:, None]).T @ design
+    weighted = design * np.sqrt(p * (1 - p))[:, None]
+    out: NDArray[np.float64] = weighted.T @ weighted
     out[np.diag_indices(len(out))] += ridge * len(design)
     return out
 

@@ -19,24 +19,55 @@ from ehrsatz.schema import MIN_SUBJECTS
 LEAST_MARK = 0.1  # by which a level is commoner in a group than among all, to mark it
 LEAST_GAP = 0.02  # difference of shares, below which a column looks alike on its own
 NOISE = 3.0  # standard errors of a gap, below which it may be chance
+FAR = 6.0  # standard deviations beyond chance, from which a pair of columns is named
+MIN_PAIRS = 10  # rows of both samples in a place, below which it is pooled
 MAX_LEVELS = 100  # the most frequent
 MISSING, RARE = "missing", "levels that few or no real rows have"
 NEW = "values that no real row has"
 ALONE = "it looks alike on its own; how it goes with other columns gives it away"
 
 
-def difference(view: View, feature: Feature) -> dict[str, Any]:
+class Traits:
+    """The places of holdout and synthetic cells of one table, found once for each column.
+
+    Parameters
+    ----------
+    view
+        The table.
+    """
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._found: dict[str, tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def of(self, feature: Feature) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the names of the places of a column, and the place of each holdout and each synthetic row."""
+        if feature.name not in self._found:
+            labels = labels_of(self.view, feature)
+            a, b = (places_of(feature, self.view.samples[key], len(labels)) for key in ("holdout", "synthetic"))
+            self._found[feature.name] = labels, a, b
+        return self._found[feature.name]
+
+
+def difference(traits: Traits, feature: Feature) -> dict[str, Any]:
     """Say in which direction a column of the synthetic rows differs from the holdout.
+
+    Parameters
+    ----------
+    traits
+        The places of the table's cells.
+    feature
+        The column.
 
     Returns
     -------
     `how`, a phrase; `where`, the level or fourth with the largest gap, None where no gap is large; `synthetic` and
-    `real`, its shares, None where too few real subjects stand behind them.
+    `real`, its shares, None where too few real subjects stand behind them; where no gap is large, `partner`.
     """
+    view = traits.view
     real, synthetic = view.samples["holdout"], view.samples["synthetic"]
-    labels = labels_of(view, feature)
-    a, b = (_shares(places_of(feature, one, len(labels)), len(labels)) for one in (real, synthetic))
-    place_of = places_of(feature, real, len(labels))
+    labels, place_of, other_place = traits.of(feature)
+    a, b = (_shares(places, len(labels)) for places in (place_of, other_place))
     gap = b - a
     at = int(np.abs(gap).argmax())
     middle = (a[at] + b[at]) / 2
@@ -45,7 +76,9 @@ def difference(view: View, feature: Feature) -> dict[str, Any]:
     if new is not None and new[1] - new[0] > max(LEAST_GAP, abs(gap[at])):
         return {"how": f"more {NEW} ({_percent(new[1])} against {_percent(new[0])})", "where": NEW, **_pair(new)}
     if abs(gap[at]) < max(LEAST_GAP, noise):
-        return {"how": ALONE, "where": None, "synthetic": None, "real": None}
+        other = partner(traits, feature)
+        how = ALONE if other is None else f"on its own it looks alike, but not how it goes with '{other}'"
+        return {"how": how, "where": None, "synthetic": None, "real": None, "partner": other}
     inside = np.unique(real.group[place_of == at])
     outside = np.unique(real.group[place_of != at])
     few = any(0 < len(part) < MIN_SUBJECTS for part in (inside, outside))
@@ -55,6 +88,51 @@ def difference(view: View, feature: Feature) -> dict[str, Any]:
     place = f"in the {where} of the real values" if feature.is_number and where in FOURTHS else where
     pair = (None, None) if few else (float(a[at]), float(b[at]))
     return {"how": f"synthetic rows are {word} often {place}{figures}", "where": labels[at], **_pair(pair)}
+
+
+def partner(traits: Traits, feature: Feature) -> str | None:
+    """Return the column with which this one goes most differently in synthetic rows than in the holdout.
+
+    By the chi-squared statistic of two samples on pairs of places, less those of the two columns on their own, in
+    standard deviations above what chance gives.
+
+    Parameters
+    ----------
+    traits
+        The places of the table's cells.
+    feature
+        The column.
+
+    Returns
+    -------
+    None where no pair is far beyond chance.
+    """
+    labels, mine, yours = traits.of(feature)
+    alone, freedom_alone = _chi_squared(mine, yours, len(labels))
+    best, most = None, FAR
+    for other in traits.view.features:
+        if other.name == feature.name:
+            continue
+        names, a, b = traits.of(other)
+        k = len(names)
+        own, freedom_own = _chi_squared(a, b, k)
+        both, freedom = _chi_squared(mine * k + a, yours * k + b, len(labels) * k)
+        freedom -= freedom_alone + freedom_own
+        far = (both - alone - own - freedom) / np.sqrt(2 * max(1, freedom))
+        if freedom > 0 and far > most:
+            best, most = other.name, float(far)
+    return best
+
+
+def _chi_squared(a: NDArray[np.int64], b: NDArray[np.int64], k: int) -> tuple[float, int]:
+    """Return the statistic of two samples of places and its degrees of freedom; places with few rows are pooled."""
+    p, q = np.bincount(a, minlength=k), np.bincount(b, minlength=k)
+    large = p + q >= MIN_PAIRS
+    x, y = (np.append(n[large], n[~large].sum()).astype(np.float64) for n in (p, q))
+    filled = x + y > 0
+    ratio = np.sqrt(len(b) / max(1, len(a)))
+    chi2 = ((x * ratio - y / ratio) ** 2)[filled] / (x + y)[filled]
+    return float(chi2.sum()), max(0, int(filled.sum()) - 1)
 
 
 def descriptions(view: View, real: Sample, label: NDArray[np.int64], k: int, most: int = 3) -> dict[int, list[str]]:
