@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ehrsatz.capsule.contents import KNOWN, MANIFEST, OWN
 from ehrsatz.dataset import Dataset
 from ehrsatz.generators.base import Progress, silent
 from ehrsatz.generators.build import check_given, generator_of
@@ -108,7 +109,7 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
         n_cut,
         {step: taken * scale[step] for step, taken in clock.seconds.items()},
         BASE_MB + 10 * cells,
-        (*data, "report.html", "scores.json", "verdict.json", "schema.yaml", "manifest.json", "README.txt"),
+        (*data, *sorted(("dossiers/", *OWN, *KNOWN, MANIFEST))),
     )
 
 
