@@ -259,6 +259,7 @@ def task_of(scenario: Scenario) -> Task:
         part.quasi,
         part.secrets,
         scenario.copies,
+        part.umap,
     )
 
 

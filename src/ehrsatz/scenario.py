@@ -85,6 +85,7 @@ class EvaluationPart(_Part):
     secrets: tuple[str, ...] = Field(
         default=(), description="Columns that an attacker wants; disclosure class sensitive where none is named."
     )
+    umap: bool = Field(default=False, description="Draw the UMAP view too; needs the extra 'umap'.")
 
 
 class OutputPart(_Part):

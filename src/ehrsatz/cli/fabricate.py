@@ -39,6 +39,7 @@ def fabricate(
     formula: options.Formulas = None,
     quasi: options.Quasi = None,
     secret: options.Secrets = None,
+    umap: options.Umap = False,
     policy: options.PolicyName = None,
     format_: options.Formats = None,
     keep_denied: Annotated[
@@ -91,6 +92,7 @@ def fabricate(
             "evaluation.formulas": formula or None,
             "evaluation.quasi": quasi or None,
             "evaluation.secrets": secret or None,
+            "evaluation.umap": umap or None,
             "seed": seed,
             "given": options.conditions(given) or None,
             "policy": policy,

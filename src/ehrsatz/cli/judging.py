@@ -26,6 +26,7 @@ def evaluate(
     quasi: options.Quasi = None,
     secret: options.Secrets = None,
     copies: Annotated[int, typer.Option(min=1, help="Synthetic copies that lie one after the other.")] = 1,
+    umap: options.Umap = False,
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Metric; all by default; repeat for more.")
     ] = None,
@@ -65,6 +66,7 @@ def evaluate(
                 tuple(quasi or ()),
                 tuple(secret or ()),
                 copies,
+                umap,
             ),
             metrics=tuple(metric or ()),
             seed=seed or 0,

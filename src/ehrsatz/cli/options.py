@@ -60,9 +60,7 @@ Formats = Annotated[
 ]
 PolicyName = Annotated[
     str | None,
-    typer.Option(
-        "--policy", metavar="NAME|FILE", autocompletion=policies, help="A shipped policy by name, or a file."
-    ),
+    typer.Option("--policy", metavar="NAME|FILE", autocompletion=policies, help="A shipped policy by name, or a file."),
 ]
 Groups = Annotated[
     list[str] | None, typer.Option("--group", metavar="COLUMN", help="Column of subgroups; repeat for more.")
@@ -80,6 +78,7 @@ Secrets = Annotated[
     list[str] | None,
     typer.Option("--secret", metavar="COLUMN", help="Column that an attacker wants to learn; repeat for more."),
 ]
+Umap = Annotated[bool, typer.Option("--umap", help="Draw the UMAP view too; needs the extra 'umap'.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads; the result does not depend on it.")]
 Seed = Annotated[int | None, typer.Option(help="Decides every draw; 0 by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]

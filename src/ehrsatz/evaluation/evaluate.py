@@ -13,6 +13,7 @@ from ehrsatz.evaluation.base import Metric, Score
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.evaluation.task import Task
 from ehrsatz.evaluation.utility.design import check_formulas
+from ehrsatz.extras import is_available, require
 from ehrsatz.threads import one_thread
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
@@ -146,11 +147,15 @@ def check_task(task: Task, comparison: Comparison) -> None:
     ------
     SchemaError, ScenarioError
         When a column, or a formula, names no compared column; the nearest one is offered.
+    MissingExtraError
+        When a view is asked for whose library is not installed.
     """
     for name in (task.target, *task.groups, task.duration, task.event, *task.quasi, *task.secrets):
         if name is not None:
             comparison.locate(name)
     check_formulas(task.formulas, comparison)
+    if task.umap and not is_available("umap"):
+        require("umap", extra="umap", feature="The UMAP view")
 
 
 def _measure(

@@ -29,6 +29,8 @@ class Task:
         Columns that an attacker wants to learn; where none is named, those of disclosure class "sensitive".
     copies
         Synthetic copies that lie one after the other in the synthetic dataset, each with the same number of subjects.
+    umap
+        Whether the UMAP view is drawn too; it needs the extra "umap", and some ten seconds more.
     """
 
     target: str | None = None
@@ -39,6 +41,7 @@ class Task:
     quasi: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     copies: int = 1
+    umap: bool = False
 
     def __post_init__(self) -> None:
         if (self.duration is None) != (self.event is None):

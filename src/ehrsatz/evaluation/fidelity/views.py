@@ -6,7 +6,7 @@ what is left to the whole tells nothing. The bounds of the PCA plane are rounded
 maps have axes without meaning and are published in units of cells.
 
 The value is the overlap of the two densities in the PCA plane, which real rows (train and holdout) span. UMAP compiles
-for some ten seconds on its first call, so it is drawn only where it is asked for: `Views(umap=True)`.
+for some ten seconds on its first call, so it is drawn only where the task asks for it (`--umap`).
 
 References: Pearson, On lines and planes of closest fit, Philosophical Magazine 2, 1901, doi:10.1080/14786440109462720;
 van der Maaten & Hinton, Visualizing data using t-SNE, JMLR 9, 2008; McInnes, Healy & Melville, UMAP, 2018,
@@ -91,7 +91,7 @@ class Views(Metric):
     reference = "Pearson 1901, doi:10.1080/14786440109462720"
 
     def __init__(
-        self, *, target: str | None = None, task: Task | None = None, tsne: bool = True, umap: bool = False
+        self, *, target: str | None = None, task: Task | None = None, tsne: bool = True, umap: bool | None = None
     ) -> None:
         """Choose the maps.
 
@@ -102,10 +102,11 @@ class Views(Metric):
         tsne
             Whether to draw t-SNE.
         umap
-            Whether to draw UMAP; without the extra "umap", computing then raises MissingExtraError.
+            Whether to draw UMAP, None for what the task says; without the extra "umap", computing then raises
+            MissingExtraError.
         """
         super().__init__(target=target, task=task)
-        self.tsne, self.umap = tsne, umap
+        self.tsne, self.umap = tsne, self.task.umap if umap is None else umap
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         planes = {view.name: plane(comparison, view, seed) for view in comparison.joint}
@@ -170,9 +171,9 @@ class Views(Metric):
         if not is_available("umap"):
             return {
                 **head,
-                "status": "not installed: pip install 'ehrsatz[umap]', then Views(umap=True) draws it",
+                "status": "not installed: pip install 'ehrsatz[umap]', then --umap draws it",
             }
-        return {**head, "status": "not asked for, as its first call takes some ten seconds: Views(umap=True) draws it"}
+        return {**head, "status": "not asked for, as its first call takes some ten seconds: --umap draws it"}
 
 
 def plane(comparison: Comparison, view: View, seed: int) -> Plane:
