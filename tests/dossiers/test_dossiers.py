@@ -72,8 +72,10 @@ def test_every_number_in_a_template_comes_from_the_run(name: str) -> None:
 
 def test_values_are_quoted_as_measured() -> None:
     membership = EVALUATION["membership"]
-    assert membership.meaning in ALL["dossiers/patients.md"]
-    assert "`[score:membership, check:membership]`" in ALL["dossiers/patients.md"]
+    assert membership.meaning in ALL["dossiers/gdpr-anonymity.md"]
+    assert f"right in {100 * membership.value:.1f} % of the cases" in ALL["dossiers/patients.md"]
+    assert "`[score:membership, check:membership]`" in ALL["dossiers/gdpr-anonymity.md"]
+    assert "`[score:membership]`" in ALL["dossiers/patients.md"]
     index = json.loads(ALL["dossiers/evidence.json"])["evidence"]
     assert index["score:membership"]["value"]["value"] == pytest.approx(membership.value, rel=1e-9)
     assert "patients" in index["score:membership"]["used_in"]
@@ -115,8 +117,27 @@ def test_evidence_spells_numbers_and_intervals() -> None:
     assert said.text == "0.512 (0.4 to 0.00012), real none, guess 0.5, at most 0.6 (passed), 12,345"
     assert said.ids == ("score:m", "check:m", "fact:rows")
     assert evidence.meaning("m").text == "M. The policy asks for at most 0.6 (passed)."
+    assert evidence.tell("{percent:m} %, real {real-percent:m}").text == "51.2 %, real none"
+    counted = Evidence({}, {}, {}, {"one": 1, "many": 12345})
+    said = counted.tell("{fact:one|row is|rows are}, {fact:many|row is|rows are}")
+    assert said.text == "1 row is, 12,345 rows are" and said.ids == ("fact:one", "fact:many")
     lacking = Evidence({"m": {"value": None, "meaning": "Not measured: no target."}}, {"m": "Title"}, {})
+    assert lacking.tell("{percent:m} %").state == "not measured"
     assert lacking.tell("{score:m}") == Statement("Not measured: Title (no target).", ("score:m",), "not measured")
+
+
+def test_a_limit_that_is_kept_by_chance_alone_is_told_so() -> None:
+    value = EVALUATION["membership"].value
+    limit = {"metric": "membership", "at_most": value - 0.001, "judge": "lenient"}
+    policy = Policy.from_dict({"name": "p", "thresholds": [limit]})
+    evidence = gather(EVALUATION, judge(EVALUATION, policy), MADE, generator=MADE_BY)
+    assert evidence.limits["membership"].endswith("(passed, beyond it by no more than chance explains)")
+
+
+def test_the_page_for_patients_has_no_words_of_the_trade() -> None:
+    page = "\n".join(line for line in ALL["dossiers/patients.md"].splitlines() if "**Not measured" not in line)
+    for word in ("AUC", "training subject", "holdout", "p-value", "policy", "quasi"):
+        assert word not in page, word
 
 
 def test_same_run_same_bytes_and_no_outside_resource() -> None:

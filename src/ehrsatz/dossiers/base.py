@@ -3,9 +3,9 @@
 A paper is a Markdown file in `papers/`, which people of law can read and correct: "> " quotes what a rule asks for,
 "- [ ] " is a point that a person must complete and that nobody fills in for them, "- " is a sentence of evidence: a
 template such as "The strongest attack reaches {score:membership}." Every number in it comes from the evidence, and its
-id stays with the sentence. Where a score was not measured the sentence is replaced by one that says so, with the
-reason. A paper never claims more than its evidence: words such as "anonymous" or "compliant" are refused, outside of
-the questions and denials in `ALLOWED`.
+id stays with the sentence; `{fact:columns|column|columns}` counts: "1 column", "2 columns". Where a score was not
+measured the sentence is replaced by one that says so, with the reason. A paper never claims more than its evidence:
+words such as "anonymous" or "compliant" are refused, outside of the questions and denials in `ALLOWED`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ DISCLAIMER = (
     "Not legal advice, and not a guarantee. This paper says what was measured in one run, on one split of one dataset, "
     "with the attacks that are named. It says nothing about attacks that were not tried."
 )
-PLACEHOLDER = re.compile(r"\{(score|interval|reference|baseline|limit|fact):([A-Za-z0-9_.\-]+)\}")
+PLACEHOLDER = re.compile(
+    r"\{(score|percent|interval|reference|real-percent|baseline|limit|fact):([A-Za-z0-9_.\-]+)(?:\|([^|}]+)\|([^|}]+))?\}"
+)
 MEANING = re.compile(r"\{meaning:([A-Za-z0-9_]+)\}")
 IDENTIFIERS = "{identifiers}"  # stands for one sentence per type of identifier that the scan looks for
 FORBIDDEN = re.compile(
@@ -127,7 +129,8 @@ class Evidence:
         ----------
         template
             Text with `{score:NAME}`, `{interval:NAME}`, `{reference:NAME}`, `{baseline:NAME}`, `{limit:NAME}` or
-            `{fact:NAME}` in it.
+            `{fact:NAME}` in it; `{percent:NAME}` and `{real-percent:NAME}` are value and reference times 100, and
+            `{fact:NAME|one|many}` adds the word that fits the number.
 
         Returns
         -------
@@ -139,7 +142,7 @@ class Evidence:
             When the run does not know a fact: a mistake of the paper's author.
         """
         wanted = PLACEHOLDER.findall(template)
-        lacking = [name for kind, name in wanted if kind in {"score", "interval"} and not self.has(name)]
+        lacking = [name for kind, name, *_ in wanted if kind in {"score", "percent", "interval"} and not self.has(name)]
         if lacking:
             return self._unmeasured(lacking[0])
         ids: list[str] = []
@@ -147,7 +150,8 @@ class Evidence:
         def fill(match: re.Match[str]) -> str:
             kind, name = match[1], match[2]
             ids.append(f"fact:{name}" if kind == "fact" else f"check:{name}" if kind == "limit" else f"score:{name}")
-            return self._quote(kind, name)
+            told = self._quote(kind, name)
+            return told if match[3] is None else f"{told} {match[3] if told == '1' else match[4]}"
 
         text = PLACEHOLDER.sub(fill, template)
         return Statement(text, tuple(dict.fromkeys(ids)))
@@ -179,8 +183,10 @@ class Evidence:
         if kind == "interval":
             ends = score.get("interval")
             return "no interval" if ends is None else f"{number(ends[0])} to {number(ends[1])}"
-        value = score.get({"score": "value"}.get(kind, kind))
-        return "none" if value is None else number(value)
+        value = score.get({"score": "value", "percent": "value", "real-percent": "reference"}.get(kind, kind))
+        if value is None:
+            return "none"
+        return f"{100 * value:.1f}".removesuffix(".0") if kind.endswith("percent") else number(value)
 
 
 def number(value: float) -> str:
@@ -241,8 +247,8 @@ def compose(name: str, text: str, evidence: Evidence, identifiers: Mapping[str, 
 
 
 def _identifier(evidence: Evidence, letter: str, what: str) -> Statement:
-    text = f"({letter}) {what[:1].upper()}{what[1:]}: {{fact:scan.{letter}.hits}} cells"
-    text += f" look like it, in {{fact:scan.{letter}.columns}}." if evidence.facts[f"scan.{letter}.hits"] else " found."
+    text = f"({letter}) {what[:1].upper()}{what[1:]}: {{fact:scan.{letter}.hits|cell looks|cells look}} like it"
+    text += f", in {{fact:scan.{letter}.columns}}." if evidence.facts[f"scan.{letter}.hits"] else "."
     if evidence.facts[f"scan.{letter}.fabricated"] != "none":
         text += f" Withheld from the generator and made anew: {{fact:scan.{letter}.fabricated}}."
     return evidence.tell(text)

@@ -127,7 +127,8 @@ def gather(
         facts[f"scan.{letter}.fabricated"] = _names(found[letter].fabricated)
     limits: dict[str, list[str]] = {}
     for check in verdict.checks:
-        limits.setdefault(check.metric or check.name, []).append(f"{check.threshold} ({check.state})")
+        state = "passed, beyond it by no more than chance explains" if check.passed and check.by_chance else check.state
+        limits.setdefault(check.metric or check.name, []).append(f"{check.threshold} ({state})")
     return Evidence(
         {score.metric: score.to_dict() for score in evaluation.scores},
         {name: one["title"] for name, one in about.items()},
