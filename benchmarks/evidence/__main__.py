@@ -24,9 +24,9 @@ PARTS = {  # name -> heading, and the runs that make it
     "power": (
         "Planted leaks: power and false alarms",
         (
-            ("power", "--rows", "1000", "--all"),
+            ("power", "--rows", "1000"),
             ("power", "--rows", "300"),
-            ("power", "--rows", "5000", "--seeds", "30"),
+            ("power", "--rows", "5000", "--seeds", "10"),
         ),
     ),
     "coverage": ("Combining rules: coverage of 95 % intervals", (("coverage",),)),
