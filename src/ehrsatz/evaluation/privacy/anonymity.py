@@ -56,7 +56,7 @@ class KAnonymity(Metric):
             min(TOP, float(sizes(view, known, "holdout").min())),
             view.samples["synthetic"].n,
             {"quasi": [one.name for one in known], "table": view.name, "shown_at_most": TOP},
-            meaning=f"The smallest group of synthetic subjects alike in {_listed(known)} has {value:.0f}; "
+            meaning=f"The smallest group of synthetic subjects alike in {_listed(known)} has {_members(value)}; "
             f"{100 * below[11]:.1f} % of them are in groups of fewer than 11.",
             details={
                 "k": int(value),
@@ -95,7 +95,7 @@ class LDiversity(Metric):
             min(TOP, real),
             view.samples["synthetic"].n,
             {"quasi": [one.name for one in known], "secret": secret.name, "table": view.name, "shown_at_most": TOP},
-            meaning=f"The synthetic group with the fewest different values of {secret.name} has {value:.0f}; "
+            meaning=f"The synthetic group with the fewest different values of '{secret.name}' has {value:.0f}; "
             f"{100 * alone:.1f} % of the rows are in groups that state one value.",
             details={
                 "l": int(value),
@@ -145,7 +145,7 @@ class TCloseness(Metric):
             float(real.max()),
             view.samples["synthetic"].n,
             {"quasi": [one.name for one in known], "secret": secret.name, "table": view.name},
-            meaning=f"The synthetic group whose values of {secret.name} are least like the whole table's is "
+            meaning=f"The synthetic group whose values of '{secret.name}' are least like the whole table's is "
             f"{value:.2f} away (0: alike, 1: another value altogether).",
             details={
                 "mean": float(each[number].mean()),
@@ -187,8 +187,8 @@ class KMap(Metric):
             len(behind),
             {"quasi": [one.name for one in known], "table": view.name, "shown_at_most": TOP},
             meaning=f"The synthetic rows' rarest quasi-identifiers that real people have at all are shared by "
-            f"{value:.0f} real subjects; {100 * rare[11]:.1f} % of the rows fit fewer than 11, "
-            f"{100 * float((behind == 0).mean()):.1f} % fit nobody.",
+            f"{value:.0f} real subject{'' if value == 1 else 's'}; {100 * rare[11]:.1f} % of the rows fit fewer than "
+            f"11, {100 * float((behind == 0).mean()):.1f} % fit nobody.",
             details={
                 "k": int(value),
                 "fit_nobody": float((behind == 0).mean()),
@@ -306,6 +306,10 @@ def _each_secret(
     if not found:
         raise Unmeasured("Not measured: a quasi-identifier and a sensitive column are needed.")
     return found
+
+
+def _members(n: float) -> str:
+    return f"{n:.0f} member{'' if n == 1 else 's'}"
 
 
 def _listed(known: tuple[Feature, ...]) -> str:

@@ -74,6 +74,12 @@ class Trial:
         return min(low, self.risk), max(high, self.risk)
 
     @property
+    def guessed(self) -> float:
+        """The risk that guesses reach in place of the attack, on the same scale as `risk`."""
+        _, control, guess = self.rates
+        return max(0.0, (guess - control) / (1 - control)) if control < 1 else 0.0
+
+    @property
     def error(self) -> float:
         """Standard error of the excess."""
         return self._propagated(1.0)[1]
@@ -156,6 +162,12 @@ def targets(view: View, key: str, n: int, rng: np.random.Generator) -> NDArray[n
     _, first = np.unique(group[order], return_index=True)
     chosen = rng.permutation(first)[:n]
     return np.sort(order[chosen])
+
+
+def rows_made(comparison: Comparison, table: str) -> int:
+    """Return the number of synthetic rows that the attacks on a table look at."""
+    view = next(one for one in comparison.joint if one.name == table)
+    return min(MAX_SYNTHETIC, view.samples["synthetic"].n)
 
 
 def attacked(comparison: Comparison, view: View, seed: int) -> View:

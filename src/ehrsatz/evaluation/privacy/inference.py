@@ -27,6 +27,7 @@ from ehrsatz.evaluation.privacy.attacks import (
     attacked,
     differing,
     quasi_columns,
+    rows_made,
     secret_columns,
     targets,
     worst,
@@ -79,13 +80,13 @@ class Inference(Metric):
             one.risk,
             one.interval(len(every)),
             0.0,
-            one.n[0],
+            rows_made(comparison, table),
             {"attack": one.name, "secret": secret, "secrets": told, "attacks": one.n[0], "table": table},
-            meaning=f"{secret} is inferred rightly for {100 * main:.1f} % of the training subjects ({one.name}), for "
-            f"people never seen {100 * control:.1f} %, by guessing {100 * guess:.1f} %. Beyond chance: "
-            f"{100 * one.risk:.1f} % at risk.",
+            meaning=f"An attacker who {one.name} infers '{secret}' rightly for {100 * main:.1f} % of the training "
+            f"subjects, for {100 * control:.1f} % of people never seen, by guessing for {100 * guess:.1f} %. Beyond "
+            f"chance: {100 * one.risk:.1f} % at risk.",
             details={"attacks": [{**t.to_dict(), "table": name, "secret": column} for name, column, t in every[:60]]},
-            baseline=guess,
+            baseline=one.guessed,
         )
 
 
@@ -206,9 +207,9 @@ class Tcap(Metric):
             value,
             ends,
             reference,
-            one.train[1],
+            next(view for view in comparison.joint if view.name == one.table).samples["synthetic"].n,
             {"secret": one.secret, "table": one.table, "attributions": one.train[1], "parts_of_numbers": PARTS},
-            meaning=f"Where the synthetic rows agree on {one.secret} for somebody's quasi-identifiers, it is true of "
+            meaning=f"Where the synthetic rows agree on '{one.secret}' for somebody's quasi-identifiers, it is true of "
             f"{100 * value:.1f} % of the training subjects and of {100 * reference:.1f} % of people never seen; the "
             f"commonest value is true of {100 * one.majority:.1f} %.",
             details={

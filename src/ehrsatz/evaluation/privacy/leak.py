@@ -143,8 +143,8 @@ def _meaning(value: float, told: dict[str, Any]) -> str:
     )
     if told["affected"] is not None:
         low, high = told["affected"]["interval"]
-        text += f"; about {100 * told['affected']['share']:.1f} % of the synthetic rows are copies there"
-        text += f" ({100 * low:.1f} to {100 * high:.1f} %)"
+        text += f"; the excess is as if {100 * told['affected']['share']:.1f} % of the synthetic rows were copied there"
+        text += f" ({100 * low:.1f} to {100 * high:.1f} %), whole or in part"
     if told["exposed"]["group"] is not None:
         text += f"; most exposed: {told['exposed']['group']}"
     elif told["exposed"]["outliers"]:

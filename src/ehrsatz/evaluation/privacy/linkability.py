@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.privacy.attacks import Trial, attacked, differing, quasi_columns, worst
+from ehrsatz.evaluation.privacy.attacks import Trial, attacked, differing, quasi_columns, rows_made, worst
 from ehrsatz.evaluation.privacy.neighbours import embed, search
 from ehrsatz.evaluation.privacy.structures import distinct
 from ehrsatz.evaluation.space import Comparison, Feature, View
@@ -55,13 +55,13 @@ class Linkability(Metric):
             one.risk,
             one.interval(len(every)),
             0.0,
-            one.n[0],
+            rows_made(comparison, table),
             {"attack": one.name, "attacks": one.n[0], "neighbours": NEIGHBOURS, "table": table},
             meaning=f"The two parts of {100 * main:.1f} % of the attacked training subjects are linked ({one.name}), "
             f"of people never seen {100 * control:.1f} %, by guessing {100 * guess:.1f} %. Beyond chance: "
             f"{100 * one.risk:.1f} % at risk.",
             details={"attacks": [{**trial.to_dict(), "table": name} for name, trial in every]},
-            baseline=guess,
+            baseline=one.guessed,
         )
 
 

@@ -15,7 +15,7 @@ first term is larger than theirs, one sensitive column that is learned suffices,
 those given here. The same risk is measured for people whom the generator never saw: what they face too is the price of
 the statistics.
 
-References: El Emam et al. 2020; European Medicines Agency, External guidance on Policy 0070, 2018, section 3.2.2;
+References: El Emam et al. 2020; European Medicines Agency, External guidance on Policy 0070, EMA/90915/2016, chapter 3;
 Health Canada, Public release of clinical information: guidance, 2019 (threshold 0.09).
 """
 
@@ -99,9 +99,9 @@ class IdentityRisk(Metric):
             other.average,
             view.samples["synthetic"].n,
             {"quasi": [f.name for f in known], "table": view.name, "limit": LIMIT},
-            meaning=f"On average {100 * one.average:.2f} % of the training subjects could be matched by their "
-            f"quasi-identifiers and something new be learned of them; of people never seen "
-            f"{100 * other.average:.2f} % (usual limit: 9 %).",
+            meaning="The risk that a training subject is matched by the quasi-identifiers and something new is learned "
+            f"is {100 * one.average:.2f} % on average; for people never seen it is {100 * other.average:.2f} % (usual "
+            "limit: 9 %).",
             details={**_told(risks), "excess": gap, "excess_interval": [gap - reach, gap + reach]},
         )
 
@@ -121,7 +121,7 @@ class IdentityRiskMax(Metric):
     tells = frozenset()
     what = "One over the smallest number of real subjects who share quasi-identifiers that a synthetic row has too."
     blind = "A chance match counts like a copy: the reference, people never seen, says what chance gives."
-    reference = "EMA, External guidance on Policy 0070, 2018"
+    reference = "EMA, External guidance on Policy 0070, EMA/90915/2016"
 
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         view, known, risks = _worst(comparison, self.task)
@@ -136,10 +136,14 @@ class IdentityRiskMax(Metric):
             view.samples["synthetic"].n,
             {"quasi": [f.name for f in known], "table": view.name, "limit": LIMIT},
             meaning=f"The rarest training subject whom a synthetic row fits shares the quasi-identifiers with "
-            f"{1 / one.largest - 1:.0f} other real people: a largest risk of {one.largest:.2f} (usual limit: 0.09); "
+            f"{_others(round(1 / one.largest) - 1)}: a largest risk of {one.largest:.2f} (usual limit: 0.09); "
             f"for people never seen it is {other.largest:.2f}.",
             details=_told(risks),
         )
+
+
+def _others(n: int) -> str:
+    return "nobody else" if n == 0 else "one other real person" if n == 1 else f"{n} other real people"
 
 
 def _told(risks: dict[str, Risk]) -> dict[str, object]:

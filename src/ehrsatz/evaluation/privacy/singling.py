@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
-from ehrsatz.evaluation.privacy.attacks import Trial, differing, quasi_columns, worst
+from ehrsatz.evaluation.privacy.attacks import Trial, differing, quasi_columns, rows_made, worst
 from ehrsatz.evaluation.space import Comparison, Feature, Sample, View
 from ehrsatz.evaluation.task import Task
 
@@ -108,13 +108,13 @@ class SinglingOut(Metric):
             one.risk,
             (low, high),
             0.0,
-            one.n[0],
+            rows_made(comparison, table),
             {"attack": one.name, "attacks": one.n[0], "table": table, "columns_at_most": MOST_COLUMNS},
-            meaning=f"{100 * main:.1f} % of the predicates that single out a synthetic subject also single out a "
-            f"training subject ({one.name}); among people never seen it is {100 * control:.1f} %, by guessing "
+            meaning=f"{100 * main:.1f} % of the predicates ({one.name}) that single out a synthetic subject also "
+            f"single out a training subject; among people never seen it is {100 * control:.1f} %, by guessing "
             f"{100 * guess:.1f} %. Beyond chance: {100 * one.risk:.1f} % at risk.",
             details={"attacks": [{**trial.to_dict(), "table": name} for name, trial in every]},
-            baseline=guess,
+            baseline=one.guessed,
         )
 
 
