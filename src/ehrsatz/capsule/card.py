@@ -85,7 +85,7 @@ def _composition(contents: Contents) -> list[str]:
         parts.append(_table(("column", "kind", "disclosure", "holds"), rows))
         if len(table.columns) > MOST_COLUMNS:
             parts.append(f"and {len(table.columns) - MOST_COLUMNS:,} more columns.")
-    parts.append("No row is that of a real person. Columns of the class `direct` were fabricated anew, not learned.")
+    parts.append("Columns of the class `direct` were fabricated anew, not learned.")
     return parts
 
 

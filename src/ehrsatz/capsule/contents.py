@@ -30,7 +30,8 @@ KNOWN = {  # documents that a run may add
     "junit.xml": "the checks of the gate as tests, for a build server",
 }
 LIMITS = (
-    "Rows are drawn from a model, none is taken from a real person; one may resemble a real person by chance.",
+    "Rows are drawn from a model, none is taken from a real person. One may resemble a real person's, or equal it, by"
+    " chance or because the model kept it; exact_copies and near_copies in scores.json say how many.",
     "Synthetic is not automatically anonymous. The scores are evidence, no proof; they cover the attacks that were"
     " tried and no others. Whether the data may leave your house is for your data protection officer to say.",
     "Patterns of the real data are kept in part. Rare groups and tails are less faithful than common ones.",
@@ -81,7 +82,7 @@ class Contents:
         rows = ", ".join(f"{self.synthetic.tables[one.name].height:,} rows of {one.name}" for one in tables)
         return (
             f"Synthetic health data: {self.synthetic.n_subjects:,} fabricated subjects ({rows}), drawn from a model "
-            f"of the kind '{self.generator.get('name')}'. No row is taken from a real person."
+            f"of the kind '{self.generator.get('name')}'. No row is taken from the real table."
         )
 
     @property

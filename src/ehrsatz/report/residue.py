@@ -15,6 +15,7 @@ Scores = Sequence[Mapping[str, Any]]
 LED = ("Attacks", "Membership", "Copies", "Whole rows", "Single columns", "Prediction", "Estimates")
 MOST_SENTENCES = 6
 TRACES = "Traces that were found"
+NAMES = ("Kolmogorov", "Anderson", "Cramer", "Wasserstein", "Kullback", "Jensen", "Pearson", "Spearman", "Brier")
 STATES = {"passed": "kept", "missed": "missed", "does not apply": "does not apply"}
 
 
@@ -96,14 +97,14 @@ def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[s
         add("Who is most exposed", " ".join(one["meaning"] for one in exposed[:2]))
     worse = [one for one in privacy if one["compared"] == "worse than real data"]
     if worse:
-        names = "; ".join(one["title"].lower() for one in worse)
+        names = "; ".join(_inside(one["title"]) for one in worse)
         add(
             TRACES,
             f"By more than chance explains, the synthetic rows give more away than fresh real ones would: {names}.",
         )
     chance = [one for one in checks if one["state"] == "kept by chance"]
     if chance:
-        names = "; ".join(dict.fromkeys(f"{one['title'].lower()} ({number(one['value'])})" for one in chance))
+        names = "; ".join(dict.fromkeys(f"{_inside(one['title'])} ({number(one['value'])})" for one in chance))
         add(
             "Passed within chance",
             f"Beyond the limit, by no more than the interval explains: {names}. More subjects would tell.",
@@ -113,7 +114,7 @@ def residual(scores: Scores, checks: Sequence[Mapping[str, Any]]) -> list[dict[s
         told = [f"{title}: {_sentence(words[:1].lower() + words[1:])}" for words, title in list(blind.items())[:3]]
         more = " Every measure on the privacy officer's page says what it cannot see." if len(blind) > 3 else ""
         add("What the privacy tests cannot see", " ".join(told) + more)
-    failed = [one["title"].lower() for one in scores if one["status"] == "failed"]
+    failed = [_inside(one["title"]) for one in scores if one["status"] == "failed"]
     absent = Counter(one["theme"].lower() for one in scores if one["status"] == "not_applicable")
     told = [f"could not be had: {_few(failed)}"] if failed else []
     if absent:
@@ -155,6 +156,12 @@ def _title(check: str, metric: str, titles: Mapping[str, str]) -> str:
     title = titles.get(metric, metric.replace("_", " ").capitalize())
     rest = check.removeprefix(metric).strip()
     return f"{title} {rest}" if rest else title
+
+
+def _inside(title: str) -> str:
+    """Return a title as it stands inside a sentence: lower case, but for names of people and short forms."""
+    first = title.split(" ")[0]
+    return title if first.startswith(NAMES) or not first[1:].islower() else title[:1].lower() + title[1:]
 
 
 def _few(names: Sequence[str], most: int = 12) -> str:

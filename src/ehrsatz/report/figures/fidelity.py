@@ -177,7 +177,7 @@ def _maps(maps: Any, details: Mapping[str, Any], about: Mapping[str, Any]) -> li
         most = max(gaps, key=lambda gap: gap[0])
         scale = 0.5 if most[0] > 0.1 else 0.1
         table = f" in {one['table']}" if len(maps) > 1 and "table" in one else ""
-        title = f"Difference map{table}: {str(about.get('title', 'strength')).lower()}, synthetic minus real"
+        title = f"Difference map{table}: {about.get('title', 'strength')}, synthetic minus real"
         caption = (
             f"Pale is equal, full colour a difference of {scale:g} or more. Plain: stronger in the synthetic rows. "
         )
