@@ -43,7 +43,7 @@ class Conditional(Metric):
     """Mean similarity of columns within the worst-off subgroup. Identical data 1, unrelated near 0, more is better.
 
     A group without any synthetic row scores 0. The baseline is what every group would score if it were described by
-    the real rows of all groups together, that is, if belonging to it made no difference.
+    the training rows of all groups together, that is, if belonging to it made no difference.
     """
 
     name = "conditional"
@@ -137,7 +137,7 @@ def _compare(groups: list[Group], columns: list[Tally]) -> list[_Found]:
     for tally in columns:
         coarse, size = _coarse(tally)
         table = {key: _count(tally.place[key], one, len(groups), coarse, size) for key, one in level.items()}
-        everyone = np.bincount(coarse, tally.counts["holdout"], minlength=size).astype(np.float64)[None, :]
+        everyone = np.bincount(coarse, tally.counts["train"], minlength=size).astype(np.float64)[None, :]
         number = tally.feature.is_number
         value.append(_alike(table["holdout"], table["synthetic"], number))
         reference.append(_alike(table["train"], table["holdout"], number))

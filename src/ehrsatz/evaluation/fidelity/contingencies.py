@@ -34,7 +34,8 @@ BINS = 10
 class Overlaps:
     """Overlap of the contingency tables of each pair: (pairs,), and the mean without each jackknife group.
 
-    `alone` is the overlap of the real table with what its own margins give if the columns are independent.
+    `alone` is the overlap of the holdout with training rows whose columns are shuffled one by one: as many rows as the
+    reference has, so that both have the same part of chance.
     """
 
     names: tuple[tuple[str, str], ...]
@@ -62,6 +63,7 @@ def _tables(comparison: Comparison, view: View, seed: int) -> tuple[Overlaps, Gr
     groups = {key: int(one.max(initial=0)) + 1 for key, one in part.items()}
     codes = {key: [binned(view, one, sample) for one in features] for key, (sample, _) in drawn.items()}
     sizes = [max(int(codes[key][i].max(initial=0)) for key in codes) + 1 for i in range(len(features))]
+    apart = shuffled(codes["train"], view.rng(seed, "pairs", "shuffle"))
     log = _n_log_n(max(sample.n for sample, _ in drawn.values()))
     told = {key: np.full((groups[key] + 1, len(features), len(features)), np.nan) for key in codes}
     value, reference, alone, names = [], [], [], []
@@ -76,8 +78,8 @@ def _tables(comparison: Comparison, view: View, seed: int) -> tuple[Overlaps, Gr
             whole = {key: one[-1] for key, one in share.items()}
             value.append(overlap(whole["holdout"], whole["synthetic"]))
             reference.append(overlap(whole["train"], whole["holdout"]))
-            independent = whole["holdout"].sum(axis=1)[:, None] * whole["holdout"].sum(axis=0)[None, :]
-            alone.append(overlap(whole["holdout"], independent))
+            mixed = np.bincount(apart[i] * sizes[j] + apart[j], minlength=sizes[i] * sizes[j])
+            alone.append(overlap(whole["holdout"].reshape(-1), mixed / max(1, len(apart[i]))))
             names.append((features[j].name, features[i].name))
             real += _overlaps(share["holdout"][:-1], whole["synthetic"])
             synthetic += _overlaps(share["synthetic"][:-1], whole["holdout"])
@@ -97,6 +99,11 @@ def binned(
     rank = sample.rank[:, feature.slot]
     part = np.minimum((rank * n_bins).astype(np.int32), n_bins - 1) + 1
     return np.where(rank == MISSING_RANK, 0, part).astype(np.int32)
+
+
+def shuffled(codes: list[NDArray[np.int32]], rng: np.random.Generator) -> list[NDArray[np.int32]]:
+    """Return columns whose cells are each dealt anew to the rows: the same margins, no column tells of another."""
+    return [rng.permutation(one) for one in codes]
 
 
 def overlap(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
