@@ -171,8 +171,8 @@ class DemographicParity(FairModel):
     what = "Share of each group that a model from synthetic rows calls, on real rows: largest less smallest."
     reference = "Dwork et al. 2012, doi:10.1145/2090236.2090255"
     rates = ("called",)
-    says = "A model trained on synthetic rows calls '{kind}' more often for '{high}' than for '{low}' ({column}), by "
-    says += "{value} points; trained on real rows the largest difference is {real}."
+    says = "A model trained on synthetic rows foretells '{kind}' more often for '{column} = {high}' than for "
+    says += "'{column} = {low}', by {value} points; trained on real rows the largest difference is {real}."
 
 
 class EqualOpportunity(FairModel):
@@ -187,10 +187,8 @@ class EqualOpportunity(FairModel):
     reference = "Hardt, Price & Srebro 2016, arXiv:1610.02413"
     rates = ("found",)
     inside = True
-    says = (
-        "A model trained on synthetic rows finds more of the cases ('{kind}') of '{high}' than of '{low}' ({column}), "
-    )
-    says += "by {value} points; trained on real rows the largest difference is {real}."
+    says = "A model trained on synthetic rows finds more of the cases ('{kind}') of '{column} = {high}' than of "
+    says += "'{column} = {low}', by {value} points; trained on real rows the largest difference is {real}."
 
 
 class EqualisedOdds(FairModel):
@@ -223,8 +221,8 @@ class GroupCalibration(FairModel):
     )
     reference = "Kleinberg, Mullainathan & Raghavan 2017, doi:10.4230/LIPIcs.ITCS.2017.43"
     rates = ("drift",)
-    says = "A model trained on synthetic rows overstates the share of '{kind}' for '{high}' against '{low}' ({column}) "
-    says += "by {value} points; trained on real rows the largest such difference is {real}."
+    says = "A model trained on synthetic rows overstates the share of '{kind}' for '{column} = {high}' against "
+    says += "'{column} = {low}' by {value} points; trained on real rows the largest such difference is {real}."
 
     def _guess(self, trials: Trials, groups: list[Divided]) -> float | None:
         """Return what one and the same prediction for all gives: the largest difference of the share of cases."""
