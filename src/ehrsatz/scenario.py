@@ -15,6 +15,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ehrsatz.errors import ScenarioError, nearest
+from ehrsatz.markup import load
 
 BUNDLED = ("heart_disease_uci",)
 _PLACES = ("source.path", "source.url", "source.bundled")
@@ -325,23 +326,17 @@ def _known(model: type[BaseModel], way: list[str]) -> list[str]:
 
 
 def read_yaml(text: str, what: str) -> Any:
-    """Read YAML text, or say at which line it is none.
+    """Read YAML text, or say at which line it is none, or names a key twice.
 
     Raises
     ------
     ScenarioError
         When the text is no YAML.
     """
-    import yaml
-
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "an unknown line"
-        raise ScenarioError(
-            f"Expected {what} in YAML.", f"The text cannot be read at {place}.", "Correct that line."
-        ) from None
+        return load(text)
+    except ValueError as error:
+        raise ScenarioError(f"Expected {what} in YAML.", str(error), "Correct that line.") from None
 
 
 def read_text(path: str | Path, what: str) -> str:

@@ -17,6 +17,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ehrsatz.errors import SchemaError, nearest
+from ehrsatz.markup import load
 
 if TYPE_CHECKING:
     import polars
@@ -295,16 +296,10 @@ class Schema:
         SchemaError
             When the text is no YAML, has an unknown key, or contradicts itself.
         """
-        import yaml
-
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f"line {mark.line + 1}" if mark else "an unknown line"
-            raise SchemaError(
-                "Expected a schema in YAML.", f"The text cannot be read at {place}.", "Correct that line."
-            ) from None
+            data = load(text)
+        except ValueError as error:
+            raise SchemaError("Expected a schema in YAML.", str(error), "Correct that line.") from None
         return cls.from_dict(data)
 
 
