@@ -11,8 +11,9 @@ from typing import Any
 
 from ehrsatz.capsule.write import check_target, staged
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import OutputError, ScenarioError
+from ehrsatz.errors import DataError, OutputError, ScenarioError
 from ehrsatz.evaluation.base import Score
+from ehrsatz.evaluation.evaluate import FORMAT
 from ehrsatz.evaluation.task import Task
 from ehrsatz.exporters.base import aside
 from ehrsatz.gate import Verdict, judge, policy_of
@@ -26,6 +27,8 @@ from ehrsatz.review.sheet import Sheet, draw
 from ehrsatz.rules.base import Finding
 from ehrsatz.scenario import Scenario, read_text
 from ehrsatz.schema import Schema
+
+ROUNDING = 1e-6  # scores are written with ten digits
 
 
 def fit_model(scenario: Scenario, folder: str | Path, *, progress: Progress | None = None) -> Generator:
@@ -149,11 +152,12 @@ def read_scores(path: str | Path) -> Told:
     """
     try:
         data = json.loads(read_text(path, "a file of scores"))
-        details = data.get("details", {})
-        if not isinstance(details, dict):
-            raise ValueError("no details")
+        if data.get("format", FORMAT) != FORMAT or not isinstance(data["scores"], list):
+            raise ValueError("no scores")
+        details = _details(data.get("details", {}))
+        about = details.get("metrics", {})
         return Told(
-            tuple(_score(one) for one in data["scores"]),
+            tuple(_score(one, about) for one in data["scores"]),
             tuple(_finding(one) for one in data.get("findings", ())),
             details,
         )
@@ -179,8 +183,20 @@ def judge_file(path: str | Path, policy: str | Path | None = None) -> Verdict:
     return judge(read_scores(path), rules)
 
 
-def _score(told: dict[str, Any]) -> Score:
-    """Read back one score; ValueError where it is none."""
+def _details(told: Any) -> dict[str, Any]:
+    """Read back what an evaluation says of itself; ValueError where it is none."""
+    subjects, about = told.get("subjects", {}), told.get("metrics", {})
+    if not (
+        isinstance(told, dict)
+        and all(isinstance(one, int) and one >= 0 for one in subjects.values())
+        and all(isinstance(one, dict) for one in about.values())
+    ):
+        raise ValueError("no details")
+    return told
+
+
+def _score(told: dict[str, Any], about: Mapping[str, Any]) -> Score:
+    """Read back one score; ValueError where it is none, or lies outside its metric's own scale."""
     ends = told.get("interval")
     numbers = [
         *(one for one in (told.get("value"), told.get("reference"), told.get("baseline")) if one is not None),
@@ -190,7 +206,10 @@ def _score(told: dict[str, Any]) -> Score:
     if not (
         isinstance(told["metric"], str)
         and all(_is_number(one) for one in numbers)
-        and (ends is None or len(ends) == 2)
+        and (ends is None or (len(ends) == 2 and ends[0] <= ends[1]))
+        and isinstance(told.get("n", 0), int)
+        and told.get("n", 0) >= 0
+        and _on_scale([*numbers[:1], *(ends or ())], about.get(told["metric"], {}))
         and (excess is None or (len(excess) == 2 and all(_is_number(one) for one in excess)))
         and isinstance(told.get("params", {}), dict)
         and isinstance(told.get("meaning", ""), str)
@@ -209,7 +228,15 @@ def _finding(told: dict[str, Any]) -> Finding:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63
+
+
+def _on_scale(numbers: Sequence[float], about: Mapping[str, Any]) -> bool:
+    """Whether numbers lie between the ends of a metric's scale, as far as the file says which these are."""
+    low, high = about.get("low"), about.get("high")
+    return all((low is None or one >= low - ROUNDING) and (high is None or one <= high + ROUNDING) for one in numbers)
 
 
 def _loosened(schema: Schema) -> Schema:
@@ -298,11 +325,18 @@ def read_review(
     Raises
     ------
     DataError
-        When a sheet has missing, unknown or repeated records, or answers that are none.
+        When a file is named twice, or a sheet has missing, unknown or repeated records, or answers that are none.
     ScenarioError
         When the key is none.
     """
     key = read_key(key_file)
+    places = [Path(path).absolute() for path in answers]
+    if len(set(places)) < len(places):
+        raise DataError(
+            "Expected one file of answers per rater.",
+            f"{len(places) - len(set(places))} of {len(places)} files are named twice.",
+            "Name each once: a rater must not count as two.",
+        )
     return outcome(key, [read_answers(path, key, partial=partial) for path in answers], margin=margin)
 
 
@@ -344,6 +378,21 @@ def check_new_file(path: str | Path) -> None:
     if target.exists() or not target.absolute().parent.is_dir():
         found = "It is there already." if target.exists() else "Its folder does not exist."
         raise OutputError(f"Expected a new file at '{path}'.", found, "Name another path.")
+
+
+def check_new_files(*paths: str | Path | None) -> None:
+    """Check that several files could be written, each to its own place; those that are None are not asked for.
+
+    Raises
+    ------
+    OutputError
+        Otherwise.
+    """
+    named = [Path(path) for path in paths if path is not None]
+    for path in named:
+        check_new_file(path)
+    if len({path.absolute() for path in named}) < len(named):
+        raise OutputError("Expected a path of its own for each file.", "Two have the same.", "Name another path.")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -131,17 +131,18 @@ def gate(
     from ehrsatz.report.summary import summary
 
     to_screen = markdown == Path("-")
-    for path in (junit, None if to_screen else markdown):
-        if path is not None:
-            steps.check_new_file(path)
+    steps.check_new_files(junit, None if to_screen else markdown)
     rules = policy_of(policy)
     told = steps.read_scores(scores)
     verdict = judge(told, rules)
     advice = explained(verdict, told) if explain else ()
+    texts = {}
     if junit is not None:
-        steps.write_text(junit, as_junit(verdict))
+        texts[junit] = as_junit(verdict)
     if markdown is not None and not to_screen:
-        steps.write_text(markdown, summary(verdict, told))
+        texts[markdown] = summary(verdict, told)
+    for path, text in texts.items():
+        steps.write_text(path, text)
     if as_json:
         more = {"explanations": [one.to_dict() for one in advice]} if explain else {}
         show_json({**verdict.to_dict(), **more})

@@ -107,9 +107,7 @@ def read(
 
     if scores is not None and into is None:
         raise typer.BadParameter("expected --into FILE beside --scores: where to write the scores with the review's")
-    for path in (into, out):
-        if path is not None:
-            steps.check_new_file(path)
+    steps.check_new_files(into, out)
     found = steps.read_review(answers, key, margin=margin, partial=partial)
     if into is not None:
         steps.write_text(into, steps.scores_with_review(scores, found.score))

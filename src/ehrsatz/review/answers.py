@@ -5,6 +5,7 @@ Answers are told from one another by their position in the file, never by what w
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -193,14 +194,20 @@ def _check_head(names: Sequence[str], path: str | Path) -> None:
 
 
 def _text(path: str | Path) -> str:
-    """Read text as UTF-8, else as Windows writes it."""
+    """Read text as UTF-8, as UTF-16 where its mark says so, else as Windows writes it."""
     try:
         raw = Path(path).read_bytes()
     except OSError:
         raise DataError(
             f"Expected a file of answers at '{path}'.", "It is not there, or cannot be read.", "Check the path."
         ) from None
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace")
+        text = raw.decode("cp1252", errors="replace")
+    if "\0" in text:
+        raise DataError(
+            "Expected answers as CSV.", f"'{Path(path).name}' is no text.", "Save it as CSV in UTF-8 again."
+        )
+    return text
