@@ -6,6 +6,7 @@ file, and in the page each can be changed in place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -77,6 +78,7 @@ class Assumptions(BaseModel):
 
 
 # Each line of the worksheet: side, what, and the factors that are multiplied (names of assumptions, or measured ones).
+PER_STEP = ("wall_s", "cpu_s", "energy_j")
 LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("synthetic", "Machine time of the run", ("wall_h", "machine")),
     ("synthetic", "Electricity of the run", ("energy_kwh", "electricity")),
@@ -121,13 +123,14 @@ def worksheet(cost: Mapping[str, Any], assumptions: Assumptions | None = None) -
     plan = assumptions or Assumptions.default()
     try:
         measured = {
-            "wall_h": float(cost["wall_s"]) / 3600,
-            "energy_kwh": float(cost["energy_wh"]) / 1000,
-            "tokens_million": float(cost["tokens"]) / 1e6,
+            "wall_h": _amount(cost["wall_s"]) / 3600,
+            "energy_kwh": _amount(cost["energy_wh"]) / 1000,
+            "tokens_million": _amount(cost["tokens"]) / 1e6,
         }
         source = str(cost["energy_source"])
-        steps = [dict(one) for one in cost["steps"]]
-    except (KeyError, TypeError, ValueError):
+        steps = [{"step": str(one["step"]), **{key: _amount(one[key]) for key in PER_STEP}} for one in cost["steps"]]
+        whole = {key: None if cost.get(key) is None else _amount(cost[key]) for key in ("cpu_s", "peak_mb")}
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ScenarioError(
             "Expected the cost of a run as `ehrsatz fabricate --cost FILE` writes it.",
             "The file holds something else.",
@@ -149,8 +152,7 @@ def worksheet(cost: Mapping[str, Any], assumptions: Assumptions | None = None) -
             **measured,
             "energy_source": source,
             "steps": steps,
-            "cpu_s": cost.get("cpu_s"),
-            "peak_mb": cost.get("peak_mb"),
+            **whole,
         },
         "lines": lines,
         "sums": sums,
@@ -162,6 +164,13 @@ def worksheet(cost: Mapping[str, Any], assumptions: Assumptions | None = None) -
             if isinstance(entry := getattr(plan, name), Assumption)
         },
     }
+
+
+def _amount(told: Any) -> float:
+    """A measured amount; ValueError where it is no number from 0 on."""
+    if isinstance(told, bool) or not isinstance(told, (int, float)) or not 0 <= float(told) < math.inf:
+        raise ValueError("no amount")
+    return float(told)
 
 
 def page(sheet: Mapping[str, Any]) -> str:

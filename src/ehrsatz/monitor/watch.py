@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
 from ehrsatz import __version__, registry
+from ehrsatz.capsule import withdrawal
 from ehrsatz.capsule.keys import PublicKey
 from ehrsatz.capsule.verify import Verification, examine
 from ehrsatz.dataset import Dataset
@@ -26,6 +28,7 @@ from ehrsatz.steps import Told, read_scores
 Advice = Literal["keep", "make again", "withdraw"]
 FORMAT = 1
 TOP = 10
+TOLD = ("manifest.json", "verdict.json")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,9 @@ class _Release:
     folder: Path
     found: Verification
     manifest: Mapping[str, Any]
+    policy: Mapping[str, Any]
     told: Told
+    schema: Schema
     data: Dataset | None
 
 
@@ -137,20 +142,21 @@ def watch(
     ScenarioError
         When no release is named, or the policy cannot be read.
     CapsuleError
-        When a folder holds no release.
+        When a folder holds no release, one is named twice, two have no column in common, or the list is none.
     """
     if not folders:
         raise ScenarioError("Expected at least one release.", "None was named.", "Name the folders, oldest first.")
     rules = None if policy is None else policy_of(str(policy))
+    _check_list(withdrawn)
     opened = [_open(Path(one), keys, withdrawn, at) for one in folders]
+    _check_together(opened)
     about: dict[str, Mapping[str, Any]] = {}
     for release in opened:
         about |= release.told.details.get("metrics", {})
     seen = []
     newest = opened[-1]
     for i, release in enumerate(opened):
-        own = json.loads((release.folder / "verdict.json").read_text(encoding="utf-8"))["policy"]
-        verdict = judge(release.told, checked(Policy.from_dict(own)) if rules is None else rules)
+        verdict = judge(release.told, checked(Policy.from_dict(release.policy)) if rules is None else rules)
         before = opened[i - 1] if i else None
         changes = {} if before is None else _changes(before, release, about)
         later = None if release is newest else _changes(release, newest, about)
@@ -162,16 +168,53 @@ def watch(
 def _open(folder: Path, keys: Sequence[PublicKey], withdrawn: str | Path | None, at: date | None) -> _Release:
     found = examine(folder, keys=keys, at=at, withdrawn=withdrawn)
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest, verdict = (json.loads((folder / name).read_text(encoding="utf-8")) for name in TOLD)
+        if not isinstance(manifest, dict) or not isinstance(verdict, dict):
+            raise ValueError("no release")
         told = read_scores(folder / "scores.json")
         schema = Schema.from_yaml((folder / "schema.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise CapsuleError(
             "Expected a release folder.",
-            f"'{folder.name}' lacks a readable manifest, scores or schema.",
+            f"'{folder.name}' lacks a readable manifest, verdict, scores or schema.",
             "Name folders that `ehrsatz fabricate` wrote.",
         ) from None
-    return _Release(folder, found, manifest, told, None if found.problems else _data(folder, schema))
+    data = None if found.problems else _data(folder, schema)
+    return _Release(folder, found, manifest, verdict.get("policy", {}), told, schema, data)
+
+
+def _check_list(path: str | Path | None) -> None:
+    """Refuse a list that cannot be read as a whole: nothing could be said of any release."""
+    problems = [] if path is None else withdrawal.read(path)[2]
+    if problems:
+        raise CapsuleError(
+            "Expected a list of withdrawn releases, as `ehrsatz withdraw` writes it.",
+            f"'{Path(str(path)).name}': {problems[0]}.",
+            "Fetch the list again from whoever keeps it.",
+        )
+
+
+def _check_together(opened: Sequence[_Release]) -> None:
+    """Refuse the same release twice, and neighbours that have no column in common."""
+    for i, one in enumerate(opened):
+        for other in opened[:i]:
+            if one.folder.resolve() == other.folder.resolve() or one.manifest == other.manifest:
+                raise CapsuleError(
+                    "Expected each release once.",
+                    f"'{other.folder.name}' and '{one.folder.name}' are the same release.",
+                    "Name each once, oldest first.",
+                )
+    for before, after in pairwise(opened):
+        if not _columns(before.schema) & _columns(after.schema):
+            raise CapsuleError(
+                "Expected releases of the same tables.",
+                f"'{before.folder.name}' and '{after.folder.name}' have no column in common.",
+                "Look at each kind of table by itself.",
+            )
+
+
+def _columns(schema: Schema) -> set[tuple[str, str]]:
+    return {(table.name, name) for table in schema.tables for name in table.names}
 
 
 def _data(folder: Path, schema: Schema) -> Dataset | None:
