@@ -13,6 +13,7 @@ from ehrsatz.evaluation.base import Metric, Score
 from ehrsatz.evaluation.space import Comparison
 from ehrsatz.evaluation.task import Task
 from ehrsatz.evaluation.utility.design import check_formulas
+from ehrsatz.evaluation.utility.survival import check_followup
 from ehrsatz.extras import is_available, require
 from ehrsatz.threads import one_thread
 
@@ -147,13 +148,26 @@ def check_task(task: Task, comparison: Comparison) -> None:
     ------
     SchemaError, ScenarioError
         When a column, or a formula, names no compared column; the nearest one is offered.
+    DataError
+        When a duration is no number or negative, or an event is neither 0 nor 1, in the real rows.
     MissingExtraError
         When a view is asked for whose library is not installed.
     """
-    for name in (task.target, *task.groups, task.duration, task.event, *task.quasi, *task.secrets):
-        if name is not None:
-            comparison.locate(name)
+    named = {
+        "target": (task.target,),
+        "group": task.groups,
+        "duration": (task.duration,),
+        "event": (task.event,),
+        "quasi-identifier": task.quasi,
+        "secret": task.secrets,
+    }
+    for what, names in named.items():
+        for name in names:
+            if name is not None:
+                comparison.locate(name, what)
     check_formulas(task.formulas, comparison)
+    if task.duration is not None:
+        check_followup(comparison, task)
     if task.umap and not is_available("umap"):
         require("umap", extra="umap", feature="The UMAP view")
 

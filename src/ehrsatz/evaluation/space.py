@@ -148,8 +148,15 @@ class Comparison:
         """The views whose rows can be compared as a whole."""
         return tuple(view for view in self.views if view.joint and view.features)
 
-    def locate(self, target: str) -> tuple[View, Feature]:
-        """Find a target column, named as "column" or "table.column".
+    def locate(self, target: str, what: str = "target") -> tuple[View, Feature]:
+        """Find a column of the task, named as "column" or "table.column".
+
+        Parameters
+        ----------
+        target
+            Its name.
+        what
+            What the column is for, for the message.
 
         Raises
         ------
@@ -162,7 +169,7 @@ class Comparison:
                     return view, one
         known = [one.name for view in self.joint for one in view.features if one.own]
         raise SchemaError(
-            "Expected the target to be a column that can be compared.",
+            f"Expected the {what} to be a column that can be compared.",
             f"'{target}' is none of the {len(known)} columns.{nearest(target, known)}",
             "Name a column that is neither identifier nor free text.",
         )

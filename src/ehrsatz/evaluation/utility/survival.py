@@ -22,7 +22,7 @@ from ehrsatz.errors import DataError
 from ehrsatz.evaluation.base import Metric, Score, Unmeasured
 from ehrsatz.evaluation.groups import subgroups
 from ehrsatz.evaluation.intervals import Z, clipped, deal, jackknife_interval
-from ehrsatz.evaluation.space import Comparison, View
+from ehrsatz.evaluation.space import Comparison, Feature, View
 from ehrsatz.evaluation.task import Task
 from ehrsatz.evaluation.utility.design import is_missing, odd_events, values, zero_one
 from ehrsatz.evaluation.utility.kaplan import Array, Curve, distance, kaplan_meier, log_rank
@@ -106,7 +106,7 @@ class KaplanMeierDistance(Metric):
         reference, _ = distance(curves["holdout"], curves["train"], found.tau)
         last = max(found.sides[key].duration.max() for key in ("train", "holdout"))
         short = float(1 - curves["synthetic"].last / last) if last > 0 else 0.0
-        direction = "longer" if optimism > 0 else "shorter"
+        direction = "longer than" if optimism > 5e-4 else "shorter than" if optimism < -5e-4 else "as long as"
         return Score(
             self.name,
             value,
@@ -115,8 +115,8 @@ class KaplanMeierDistance(Metric):
             len(found.sides["synthetic"].duration),
             found.params(),
             meaning=f"Up to time {found.tau:g} the share of synthetic patients without event differs by "
-            f"{100 * value:.1f} percentage points on average from the real share; synthetic patients survive "
-            f"{direction} on the whole.",
+            f"{100 * value:.1f} percentage points on average from the real share; on the whole synthetic "
+            f"patients are {direction} real ones without it.",
             details={
                 "curves": _curves(found, curves),
                 "optimism": optimism,
@@ -169,7 +169,8 @@ class RestrictedMean(Metric):
             len(found.sides["synthetic"].duration),
             found.params(),
             meaning=f"Within the first {found.tau:g} of follow-up synthetic patients are without event for "
-            f"{means['synthetic'][0]:.4g} on average, real ones for {means['train'][0]:.4g}.",
+            f"{means['synthetic'][0]:.4g} on average, real ones for {means['train'][0]:.4g}, in the unit of "
+            "the follow-up.",
             details={
                 "means": {key: one[0] for key, one in means.items()},
                 "standard_errors": {key: math.sqrt(one[1]) for key, one in means.items()},
@@ -254,12 +255,14 @@ class Censoring(Metric):
     def _compute(self, comparison: Comparison, *, seed: int) -> Score:
         found = followups(comparison, self.task)
 
+        def over_time(a: Followed, b: Followed) -> float:
+            return distance(b.censored().curve, a.censored().curve, found.tau)[0]
+
         def measure(a: Followed, b: Followed) -> float:
-            share = abs(float(b.event.mean()) - float(a.event.mean()))
-            return max(share, distance(b.censored().curve, a.censored().curve, found.tau)[0])
+            return max(abs(float(b.event.mean()) - float(a.event.mean())), over_time(a, b))
 
         train, holdout, synthetic = (found.sides[key] for key in SIDES)
-        value = measure(train, synthetic)
+        value, pattern = measure(train, synthetic), over_time(train, synthetic)
         shares = {key: 1 - float(one.event.mean()) for key, one in found.sides.items()}
         return Score(
             self.name,
@@ -269,7 +272,8 @@ class Censoring(Metric):
             len(synthetic.duration),
             found.params(),
             meaning=f"{100 * shares['synthetic']:.0f} % of synthetic and {100 * shares['train']:.0f} % of real "
-            "patients leave observation without the event.",
+            "patients leave observation without the event; over time the shares who have not left so differ by "
+            f"{100 * pattern:.1f} points on average.",
             details={
                 "shares": shares,
                 "curves": _curves(found, {key: one.censored().curve for key, one in found.sides.items()}),
@@ -301,11 +305,31 @@ def followups(comparison: Comparison, task: Task) -> Followups:
     return found
 
 
-def _followups(comparison: Comparison, task: Task) -> Followups:
+def check_followup(comparison: Comparison, task: Task) -> tuple[View, Feature, Feature]:
+    """Return the table, duration and event of a task whose real rows can be a follow-up.
+
+    Parameters
+    ----------
+    comparison
+        Datasets in one coding.
+    task
+        Names duration and event.
+
+    Raises
+    ------
+    DataError
+        When they lie in two tables, a real duration is no number or negative, or a real event neither 0 nor 1.
+    SchemaError
+        When a column is not there.
+    """
     assert task.duration is not None and task.event is not None
-    (view, time), (home, event) = comparison.locate(task.duration), comparison.locate(task.event)
+    (view, time), (home, event) = comparison.locate(task.duration, "duration"), comparison.locate(task.event, "event")
     if home.name != view.name:
-        raise Unmeasured("Not measured: duration and event are columns of different tables.")
+        raise DataError(
+            "Expected duration and event in the same table.",
+            f"'{time.name}' is a column of '{time.table}', '{event.name}' of '{event.table}'.",
+            "Name two columns of one table.",
+        )
     if not time.is_number or time.kind in {"date", "datetime"}:
         raise DataError(
             f"Expected the duration '{time.name}' as a number.",
@@ -326,6 +350,11 @@ def _followups(comparison: Comparison, task: Task) -> Followups:
             "Correct those rows, or make a column that is 1 where the event of interest ended the follow-up.",
             problems=problems,
         )
+    return view, time, event
+
+
+def _followups(comparison: Comparison, task: Task) -> Followups:
+    view, time, event = check_followup(comparison, task)
     sides: dict[str, Followed] = {}
     left_out: dict[str, int] = {}
     for key, sample in view.samples.items():
