@@ -63,6 +63,10 @@ def seal(folder: str | Path, readers: Sequence[str], path: str | Path) -> Path:
     target = Path(path)
     if target.exists() or target.is_symlink():
         raise OutputError(f"Expected a new file at '{path}'.", "It is there already.", "Name another path.")
+    if target.absolute().parent.resolve().is_relative_to(Path(folder).resolve()):
+        raise OutputError(
+            "Expected a new file outside the release.", f"'{path}' lies in it.", "A release holds what it was made of."
+        )
     found = examine(folder)
     if found.problems:
         raise CapsuleError(

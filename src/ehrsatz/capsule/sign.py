@@ -14,7 +14,7 @@ from ehrsatz.errors import CapsuleError, OutputError
 from ehrsatz.exporters.base import aside, writing
 
 
-def sign(folder: str | Path, key: Key, *, day: date | None = None) -> Path:
+def sign(folder: str | Path, key: Key, *, day: date | None = None, today: date | None = None) -> Path:
     """Sign a release that is as it was written, and return the path of `signature.json`.
 
     The same release, key and day give the same bytes.
@@ -27,6 +27,8 @@ def sign(folder: str | Path, key: Key, *, day: date | None = None) -> Path:
         Of whoever stands for it.
     day
         Date that the signature carries; none where None.
+    today
+        Day on which the key must not have lapsed, where the signature carries none.
 
     Raises
     ------
@@ -43,7 +45,8 @@ def sign(folder: str | Path, key: Key, *, day: date | None = None) -> Path:
             f"{found.signature.signer.name} ({found.signature.signer.role}) has signed it.",
             "Others who stand for it approve it: ehrsatz approve",
         )
-    if day is not None and key.public.lapsed(day):
+    when = day or today
+    if when is not None and key.public.lapsed(when):
         raise CapsuleError(
             "Expected a key that may still sign.", "Its last day has passed.", "Make a new one with: ehrsatz keys new"
         )

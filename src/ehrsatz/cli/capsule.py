@@ -107,7 +107,7 @@ def sign(
     from ehrsatz.capsule import sign as room
 
     signer = _key(key, passphrase_file)
-    path = room.sign(folder, signer, day=None if day is None else _day(day))
+    path = room.sign(folder, signer, day=None if day is None else _day(day), today=date.today())
     say(f"Wrote {path}. Check it with: ehrsatz verify {folder} --key {_public(key)}")
 
 
