@@ -128,7 +128,7 @@ def test_a_copy_that_hides_a_groups_events_is_seen() -> None:
         assert score.value is not None and honest.value is not None
         assert score.value > honest.value + 0.2, metric.name
     low = scored(EqualOpportunity, hidden, task)
-    assert "of 'B' (site)" in low.meaning
+    assert "of 'site = B'" in low.meaning
     groups = {one["group"]: one for one in low.details["columns"][0]["groups"]}
     assert groups["B"]["synthetic"]["found"] < 0.1 < groups["B"]["real"]["found"]
 
