@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -343,3 +345,15 @@ def test_odd_tables_become_releases(kind: str) -> None:
         assert "<script>alert" not in text
         assert "\u202e" not in text
         assert ">nan<" not in text
+
+
+def test_boosting_that_is_loaded_late_is_held_to_one_thread() -> None:
+    program = (
+        "from ehrsatz.threads import one_thread\n"
+        "from threadpoolctl import threadpool_info\n"
+        "with one_thread():\n"
+        "    from sklearn.ensemble import HistGradientBoostingClassifier\n"
+        "    assert {one['user_api'] for one in threadpool_info()} == {'blas', 'openmp'}\n"
+        "    assert all(one['num_threads'] == 1 for one in threadpool_info()), threadpool_info()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

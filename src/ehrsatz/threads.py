@@ -19,6 +19,8 @@ _held: list[Any] = []  # the limiter of the first, and one entry for each furthe
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Hold the libraries' own pools to one thread, and give them back what they had."""
+    # a limit does not reach libraries that are loaded after it was set
+    import sklearn.ensemble  # noqa: F401 - brings OpenMP and SciPy's linear algebra
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with _guard:
