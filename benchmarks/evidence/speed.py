@@ -1,6 +1,6 @@
 """The whole evaluation against three peers on the same tables: wall and CPU seconds, peak memory.
 
-    python -m benchmarks.evidence.speed [--rows 20000 100000] [--peers ENVS] [--cap 420]
+    python -m benchmarks.evidence.speed [--rows 20000 100000] [--peers ENVS] [--cap 90]
 
 Ours runs every registered metric that applies, twice: on two threads (the figure to reach), and one metric after the
 other (what each costs). A peer runs every part that it has for a single table, each stopped after `--cap` seconds; the
@@ -31,7 +31,7 @@ def run(python: str, module: str, *arguments: str) -> dict[str, Any]:
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if not lines:
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=HERE.parent / "work" / "evidence")
     parser.add_argument("--peers", type=Path, help="folder of the peers' environments; without it no peer runs")
     parser.add_argument("--peer-rows", type=int, default=20_000, help="rows above which no peer runs")
-    parser.add_argument("--cap", type=int, default=420, help="wall seconds a peer's part may take")
+    parser.add_argument("--cap", type=int, default=90, help="wall seconds a peer's part may take")
     given = parser.parse_args()
     from benchmarks.evidence.tables import make
 
