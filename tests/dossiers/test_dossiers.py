@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 from ehrsatz.dataset import Dataset
-from ehrsatz.dossiers.base import DISCLAIMER, Evidence, Statement, compose, problems
+from ehrsatz.dossiers.base import DISCLAIMER, FORBIDDEN, Evidence, Statement, compose, problems
 from ehrsatz.dossiers.build import PAPERS, dossiers, gather, paper_text
 from ehrsatz.dossiers.scan import IDENTIFIERS, SMALL_ZIP3, scan
 from ehrsatz.evaluation.evaluate import evaluate
@@ -98,6 +99,29 @@ def test_claims_beyond_the_evidence_are_refused(claim: str) -> None:
     text = paper_text("patients") + f"\n- {claim} {{fact:seed}}\n"
     evidence = gather(EVALUATION, VERDICT, MADE, generator=MADE_BY)
     assert any("claims more" in found for found in problems(compose("p", text, evidence, IDENTIFIERS), evidence))
+
+
+def test_a_column_may_have_any_name() -> None:
+    name = "this is anonymous, no risk, guaranteed"
+    renamed = {part: replace_column(one, "sex", name) for part, one in (("a", TRAIN), ("b", HOLDOUT), ("c", MADE))}
+    found = evaluate(*renamed.values(), seed=1, metrics=("worst_margin", "margins", "group_exposure"))
+    papers = dossiers(found, judge(found, Policy.default()), renamed["c"], generator=MADE_BY)
+    assert len(papers) == len(ALL)
+
+
+def test_no_measure_claims_more_than_it_saw() -> None:
+    whole = evaluate(TRAIN, HOLDOUT, MADE, target="event", seed=1)
+    for score in whole.scores:
+        about = whole.details["metrics"][score.metric]
+        for text in (score.meaning, about["what"], about["blind"], about["title"]):
+            assert not FORBIDDEN.search(text), text
+
+
+def replace_column(dataset: Dataset, old: str, new: str) -> Dataset:
+    table_ = dataset.schema.parent
+    columns = tuple(replace(one, name=new) if one.name == old else one for one in table_.columns)
+    schema = dataset.schema.replace_table(replace(table_, columns=columns))
+    return Dataset(schema, {table_.name: dataset.table.rename({old: new})}, dataset.provenance)
 
 
 def test_a_sentence_without_evidence_or_with_a_strange_line_is_refused() -> None:

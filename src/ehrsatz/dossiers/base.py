@@ -50,11 +50,14 @@ class Statement:
         Evidence that it rests on; a sentence without any quotes a text of law or is an open point.
     state
         "measured", "not measured", "open" (a person must complete it) or "law" (what a rule asks for).
+    own
+        The paper's own words in it, without what it quotes from the run, which may be a column of any name.
     """
 
     text: str
     ids: tuple[str, ...] = ()
     state: str = "measured"
+    own: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Evidence:
             return told if match[3] is None else f"{told} {match[3] if told == '1' else match[4]}"
 
         text = PLACEHOLDER.sub(fill, template)
-        return Statement(text, tuple(dict.fromkeys(ids)))
+        return Statement(text, tuple(dict.fromkeys(ids)), own=PLACEHOLDER.sub("", template))
 
     def meaning(self, metric: str) -> Statement:
         """Return a metric's own sentence, with the limit that it was held against."""
@@ -235,7 +238,7 @@ def compose(name: str, text: str, evidence: Evidence, identifiers: Mapping[str, 
         elif line.startswith("> "):
             said.append(Statement(line[2:], (), "law"))
         elif line.startswith("- [ ] "):
-            said.append(Statement(line[6:], (), "open"))
+            said.append(Statement(line[6:], (), "open", line[6:]))
         elif line == f"- {IDENTIFIERS}":
             said += [_identifier(evidence, letter, what) for letter, what in identifiers.items()]
         elif line.startswith("- "):
@@ -274,7 +277,7 @@ def problems(dossier: Dossier, evidence: Evidence) -> list[str]:
                 found.append(f"{place}: a sentence rests on nothing")
             if said.state == "measured":
                 found += [f"{place}: '{one}' is no evidence of this run" for one in said.ids if not _known(one, known)]
-            text = said.text
+            text = said.own
             for phrase in ALLOWED:
                 text = re.sub(re.escape(phrase), "", text, flags=re.IGNORECASE)
             if said.state != "law" and FORBIDDEN.search(text):
