@@ -36,8 +36,8 @@ class Diversity(Metric):
     low, high, ideal = 0.0, float(DIVERSE_ROWS), 1.0
     needs = frozenset({"rows"})
     what = (
-        "The effective number of different rows (Vendi score, Gaussian kernel) of 500 synthetic rows over that of as "
-        "many real ones."
+        "The effective number of different rows (Vendi score, Gaussian kernel) of at most 500 synthetic rows over that "
+        "of as many real ones."
     )
     blind = "Which rows they are: as much variety elsewhere scores 1, and so do copies."
     reference = "Friedman & Dieng 2023, arXiv:2210.02410"
@@ -119,7 +119,7 @@ class Novelty(Metric):
             reference,
             len(hit),
             {"rows": len(hit), "training_rows": worst.samples["train"].n, "table": worst.name},
-            meaning=f"{100 * value:.1f} of 100 synthetic rows are new: neither a training row nor one that came "
+            meaning=f"{100 * value:.3g} of 100 synthetic rows are new: neither a training row nor one that came "
             f"before. Of as many unseen real rows it is {100 * reference:.1f}.",
             details={
                 "copies_of_training_rows": float(copied.mean()),
