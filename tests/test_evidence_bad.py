@@ -357,3 +357,21 @@ def test_boosting_that_is_loaded_late_is_held_to_one_thread() -> None:
         "    assert all(one['num_threads'] == 1 for one in threadpool_info()), threadpool_info()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_every_thread_holds_openmp_for_itself() -> None:
+    program = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from threadpoolctl import threadpool_info, threadpool_limits\n"
+        "from ehrsatz.threads import one_thread\n"
+        "def look():\n"
+        "    with one_thread():\n"
+        "        return [one['num_threads'] for one in threadpool_info()]\n"
+        "def raised():\n"
+        "    threadpool_limits(limits=3, user_api='openmp')\n"
+        "    return look()\n"
+        "with one_thread(), ThreadPoolExecutor(1) as pool:\n"
+        "    assert set(pool.submit(raised).result()) == {1}\n"
+        "    assert set(look()) == {1}\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,8 +1,9 @@
 """One thread for linear algebra and boosting, whatever the machine has.
 
 More threads add sums in another order, which changes last bits, and cost more than they save on tables of this size.
-The limit holds for the whole process while anybody holds it: the first to enter sets it, the last to leave gives the
-libraries back what they had, so that threads of our own may enter side by side.
+Linear algebra has one limit for the whole process: the first to enter sets it, the last to leave gives the libraries
+back what they had. OpenMP, under boosting and nearest neighbours, has one for each thread that calls it: everybody who
+enters sets it for himself. So threads of our own may enter side by side.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ def one_thread() -> Iterator[None]:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with _guard:
-        _held.append(None if _held else threadpool_limits(limits=1))
+        _held.append(None if _held else threadpool_limits(limits=1, user_api="blas"))
     try:
-        yield
+        with threadpool_limits(limits=1, user_api="openmp"):
+            yield
     finally:
         with _guard:
             if len(_held) == 1:
