@@ -65,7 +65,8 @@ def main() -> None:
             if done.returncode:
                 raise SystemExit(f"{module} ended with {done.returncode}; its earlier result was left as it is.")
             texts.append(f"`python -m {' '.join(['benchmarks.evidence.' + module, *PARTS[name][1][len(texts)][1:]])}`")
-            texts[-1] += f"\n\n{done.stdout.strip()}\n"
+            told = done.stdout.strip()
+            texts[-1] += f"\n\n```json\n{told}\n```\n" if told.startswith("[") else f"\n\n{told}\n"
         (place / f"{name}.md").write_text("\n".join(texts), encoding="utf-8")
     text = _whole(place)
     print(text)

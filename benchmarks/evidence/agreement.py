@@ -49,7 +49,7 @@ def main() -> None:
     print("| tests | held against | agree | differ |\n|---|---|---|---|")
     for name in sorted(passed | failed):
         text = (ROOT / f"{name}.py").read_text(encoding="utf-8")
-        used = [one for one in LIBRARIES if re.search(rf"(from|import) {one}\b", text)]
+        used = [one for one in LIBRARIES if re.search(rf"(from|import) {one}\b|importorskip\(.{one}", text)]
         told = ", ".join(used) or "the definition, by brute force"
         print(f"| `{name}.py` | {told} | {passed[name]} | {failed[name]} |")
     print(f"\n{sum(passed.values())} agree, {sum(failed.values())} differ.")
