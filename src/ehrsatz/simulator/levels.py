@@ -1,0 +1,129 @@
+"""Read any process of any person at any moment: the yearly level, growth in childhood, and acute episodes on top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ehrsatz.simulator.history import YEAR, Floats, Ints
+from ehrsatz.simulator.lives import Lives
+from ehrsatz.simulator.module import Course
+
+GROWING = ("height", "bmi", "head")  # read from growth charts below GROWN
+GROWN = 20.0  # years
+FORGOTTEN = 6.0  # half-lives after which an episode has left no trace
+Growth = Callable[[str, Ints, Floats, Floats], Floats]  # kind, sex, age in years, z -> value
+
+
+class Readings:
+    """Levels of a shard: `Lives` with exact moments.
+
+    Parameters
+    ----------
+    lives
+        Complete.
+    growth
+        Reads a growth chart.
+    """
+
+    def __init__(self, lives: Lives, growth: Growth) -> None:
+        self._lives, self._growth = lives, growth
+        self._runs: dict[str, _Runs | None] = {}
+
+    def at(self, process: str, person: Ints, time: Floats) -> Floats:
+        """Return the true level (R,) of a process of people (R,) at moments (R,), days since 1970-01-01."""
+        lives = self._lives
+        age = np.maximum((time - lives.birth[person]) / YEAR, 0.0)
+        value = _between(lives.treated(process), person, age)
+        if process in GROWING:
+            value = self._grown(process, person, age, value)
+        run = self._run(process)
+        if run is not None:
+            value = run.on(value, person, age)
+        low, high = lives.bodies.bounds(process)
+        return np.clip(value, low, high)
+
+    def _grown(self, process: str, person: Ints, age: Floats, value: Floats) -> Floats:
+        lives = self._lives
+        young = np.flatnonzero(age < GROWN)
+        if not len(young):
+            return value
+        who, years, sex = person[young], age[young], lives.sex[person[young]]
+        z = _between(lives.bodies.score(process), who, years, middle=0.0)
+        natural = _between(lives.natural(process), who, years)
+        if process == "bmi":
+            chart = np.empty(len(who))
+            baby = years < 2
+            z_height = _between(lives.bodies.score("height"), who, years, middle=0.0)
+            metres = self._growth("height", sex[baby], years[baby], z_height[baby]) / 100
+            heavy = (0.6 * z[baby] + 0.5 * z_height[baby]) / np.sqrt(0.6**2 + 0.5**2)
+            chart[baby] = self._growth("weight", sex[baby], years[baby], heavy) / metres**2
+            chart[~baby] = self._growth("bmi", sex[~baby], years[~baby], z[~baby])
+        else:
+            chart = self._growth(process, sex, years, z)
+        out = value.copy()
+        out[young] = chart + (value[young] - natural)
+        return out
+
+    def _run(self, process: str) -> _Runs | None:
+        if process not in self._runs:
+            parts = [
+                (attack, course)
+                for attack in self._lives.attacks.values()
+                for course in attack.episode.course
+                if course.process == process and len(attack.rows)
+            ]
+            self._runs[process] = _Runs(self._lives, process, parts) if parts else None
+        return self._runs[process]
+
+
+class _Runs:
+    """All episodes that move one process, sorted by person and time; the last one before a moment counts."""
+
+    def __init__(self, lives: Lives, process: str, parts: Iterable[tuple[object, Course]]) -> None:
+        rows, onset, shift, ratio, peak, half = [], [], [], [], [], []
+        for attack, course in parts:
+            u = lives.draw(attack.episode.id, f"run {process}", attack.rows, attack.ordinal)[:, 0]  # type: ignore[attr-defined]
+            size = np.exp(course.spread * 1.7 * np.log(np.maximum(u, 1e-9) / np.maximum(1 - u, 1e-9)) / 3)
+            n = len(attack.rows)  # type: ignore[attr-defined]
+            rows.append(attack.rows)  # type: ignore[attr-defined]
+            onset.append(attack.onset)  # type: ignore[attr-defined]
+            shift.append((course.shift or 0.0) * size)
+            ratio.append(np.full(n, 0.0) if course.ratio is None else np.log(course.ratio) * size)
+            peak.append(np.full(n, max(course.peak_days, 0.02)))
+            half.append(np.full(n, course.half_life_days))
+        person, start = np.concatenate(rows), np.concatenate(onset)
+        order = np.lexsort((start, person))
+        self.rows, self.onset = person[order], start[order]
+        self.shift, self.ratio, self.peak, self.half = (
+            np.concatenate(one)[order] for one in (shift, ratio, peak, half)
+        )
+        self._key = self.rows * 256.0 + self.onset
+
+    def on(self, value: Floats, person: Ints, age: Floats) -> Floats:
+        """Return levels (R,) with what the last episode before the moment does to them."""
+        at = np.searchsorted(self._key, person * 256.0 + age, side="right") - 1
+        near = np.flatnonzero((at >= 0) & (self.rows[np.maximum(at, 0)] == person))
+        at = at[near]
+        days = (age[near] - self.onset[at]) * YEAR
+        fresh = days < self.peak[at] + FORGOTTEN * self.half[at]
+        near, at, days = near[fresh], at[fresh], days[fresh]
+        past = np.maximum(days - self.peak[at], 0)
+        share = np.minimum(days / self.peak[at], 1) * np.exp2(-past / self.half[at])
+        out = value.copy()
+        out[near] = (value[near] + self.shift[at] * share) * np.exp(self.ratio[at] * share)
+        return out
+
+
+def _between(grid: np.ndarray, person: Ints, age: Floats, middle: float = 0.5) -> Floats:
+    """Read a grid (N, T) whose columns stand for age t + middle, linear in between."""
+    last = grid.shape[1] - 1
+    place = np.clip(age - middle, 0, last)
+    low = place.astype(np.int64)
+    part = place - low
+    flat = grid.ravel()
+    at = person * (last + 1) + low
+    below = flat[at].astype(np.float64)
+    above = flat[at + (low < last)]
+    return below + part * (above - below)

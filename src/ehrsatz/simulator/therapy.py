@@ -1,0 +1,144 @@
+"""Drugs: who is put on what and when, stepping up, stopping, and what the drugs do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ehrsatz.simulator.hazards import exponential
+from ehrsatz.simulator.history import Floats, Ints
+from ehrsatz.simulator.lives import Attack, Course, Lives, Spell
+from ehrsatz.simulator.module import Treatment
+
+UNCONTROLLED = 2.0  # how much more often therapy is stepped up while the level is beyond its goal; assumed
+COURSE = 365.25  # days a year
+
+
+def treat(lives: Lives, spell: Spell) -> None:
+    """Draw the drug courses of a condition, in the order of its module, and note their effects."""
+    condition = spell.condition
+    made: dict[str, Course] = {}
+    for treatment in condition.treatments:
+        if treatment.after is None:
+            who = np.arange(len(spell.rows))
+            begin = spell.diagnosed
+            if treatment.stage is not None:
+                place = [stage.id for stage in condition.stages].index(treatment.stage)
+                reached = np.fmin.reduce(spell.stage_from[:, place:], axis=1)
+                begin = np.where(np.isnan(reached), np.inf, np.maximum(begin, reached))
+            rows, stop = spell.rows, spell.stop
+            wait = treatment.delay_years / np.log(2) * exponential(_draw(lives, condition.id, treatment, rows, 1))
+            begin = begin + wait
+        else:
+            former = made[treatment.after]
+            rows, who = former.rows, np.arange(len(former.rows))
+            limit = np.full(lives.n, np.inf)
+            limit[spell.rows] = spell.stop
+            stop = limit[rows]
+            begin = former.start + exponential(_draw(lives, condition.id, treatment, rows, 1)) / _rate(
+                lives, treatment, rows, former.start
+            )
+            begin = np.where(begin < former.stop, begin, np.inf)
+        chosen = _draw(lives, condition.id, treatment, rows, 0) < treatment.share
+        chosen &= (begin < np.minimum(stop, lives.span[rows])) & _allowed(lives, treatment, rows, begin)
+        who = who[chosen]
+        course = _course(lives, treatment, condition.icd10, condition.id, rows[who], begin[who], stop[who], None)
+        if treatment.after is not None and treatment.instead:
+            former = made[treatment.after]
+            ended = former.stop[who] > course.start
+            former.stop[who] = np.where(ended, course.start, former.stop[who])
+            former.stopped[who] = np.where(ended, -1, former.stopped[who])
+        made[treatment.id] = course
+        lives.courses.append(course)
+    for course in made.values():
+        lives.influence(course.treatment.effects, course.rows, course.start, course.stop, lives.adherence[course.rows])
+
+
+def treat_attacks(lives: Lives, attack: Attack) -> None:
+    """Draw the short courses of an episode's drugs."""
+    episode = attack.episode
+    for treatment in episode.treatments:
+        seen = attack.seen < np.inf
+        u = lives.draw(episode.id, treatment.id, attack.rows, attack.ordinal)[:, 0]
+        begin = np.where(seen, attack.seen, np.inf)
+        chosen = seen & (u < treatment.share) & (begin < lives.span[attack.rows])
+        chosen &= _allowed(lives, treatment, attack.rows, begin)
+        who = np.flatnonzero(chosen)
+        rows = attack.rows[who]
+        stop = np.full(len(who), np.inf)
+        course = _course(lives, treatment, episode.icd10, episode.id, rows, begin[who], stop, who)
+        lives.courses.append(course)
+
+
+def _course(
+    lives: Lives,
+    treatment: Treatment,
+    reason: str,
+    source: str,
+    rows: Ints,
+    begin: Floats,
+    stop: Floats,
+    attack: Ints | None,
+) -> Course:
+    end = stop.copy()
+    stopped = np.full(len(rows), -1, np.int64)
+    if treatment.days is not None:
+        end = np.minimum(end, begin + treatment.days / COURSE)
+    if treatment.stop_per_year:
+        given_up = begin + exponential(_draw(lives, source, treatment, rows, 2, attack)) / treatment.stop_per_year
+        early = given_up < end
+        end = np.where(early, given_up, end)
+        if treatment.stop_reasons:
+            bounds = np.cumsum(list(treatment.stop_reasons.values()))
+            u = _draw(lives, source, treatment, rows, 3, attack)
+            reason_at = np.minimum(np.searchsorted(bounds, u, side="right"), len(bounds) - 1)
+            stopped = np.where(early, reason_at, -1)
+    place = np.full(len(rows), -1, np.int64) if attack is None else attack
+    return Course(treatment, reason, source, rows, begin, end, stopped, place)
+
+
+def _draw(
+    lives: Lives, source: str, treatment: Treatment, rows: Ints, column: int, position: Ints | None = None
+) -> Floats:
+    name = "drug" if position is None else "short drug"
+    at = None if position is None else _within_person(rows)
+    return lives.draw(f"{name} {source}", treatment.id, rows, at, width=column + 1)[:, column]
+
+
+def _within_person(rows: Ints) -> Ints:
+    first = np.r_[True, rows[1:] != rows[:-1]] if len(rows) else np.zeros(0, bool)
+    position = np.arange(len(rows), dtype=np.int64)
+    return position - np.maximum.accumulate(np.where(first, position, 0)) if len(rows) else position
+
+
+def _rate(lives: Lives, treatment: Treatment, rows: Ints, since: Floats) -> Floats:
+    """Return the yearly rate (K,) of stepping up."""
+    rate = np.full(len(rows), max(treatment.per_year, 1e-9))
+    if treatment.above is not None:
+        process, level = treatment.above
+        year = np.clip(np.floor(np.where(np.isfinite(since), since, 0)), 0, lives.years - 1).astype(np.int64)
+        rate = np.where(lives.treated(process)[rows, year] > level, rate * UNCONTROLLED, rate)
+    return rate
+
+
+def _allowed(lives: Lives, treatment: Treatment, rows: Ints, begin: Floats) -> np.ndarray:
+    out = np.ones(len(rows), bool)
+    if treatment.sex is not None:
+        out &= lives.sex[rows] == ("female", "male").index(treatment.sex)
+    if treatment.ages is not None:
+        out &= (begin >= treatment.ages[0]) & (begin < treatment.ages[1])
+    for name in treatment.avoid:
+        out &= ~lives.active(name, rows, begin)
+        attack = lives.attacks.get(name)
+        if attack is not None:
+            out &= ~during(attack, rows, begin)
+    return out
+
+
+def during(attack: Attack, rows: Ints, age: Floats, before: float = 0.0) -> np.ndarray:
+    """Return whether people (K,) are in an episode at an age (K,), or within `before` years of its beginning."""
+    if not len(attack.rows):
+        return np.zeros(len(rows), bool)
+    key = attack.rows + np.clip(attack.onset - before, 0, 199) / 200  # sorted by person, then age
+    at = np.searchsorted(key, rows + np.clip(np.where(np.isfinite(age), age, 199), 0, 199) / 200, side="right") - 1
+    at = np.maximum(at, 0)
+    return (attack.rows[at] == rows) & (attack.onset[at] - before <= age) & (age < attack.stop[at])
