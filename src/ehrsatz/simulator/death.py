@@ -154,5 +154,6 @@ def _name_causes(
         names.append(one.mortality.cause)
     bounds = np.cumsum(np.array(rates), axis=0)  # (causes, dead)
     u = lives.draw("death", "cause", dead)[:, 0] * bounds[-1]
-    for i, at in enumerate((bounds <= u[None, :]).sum(axis=0).tolist()):
-        cause[dead[i]] = names[min(at, len(names) - 1)]
+    chosen: list[int] = np.sum(bounds <= u[None, :], axis=0).tolist()
+    for row, place_of in zip(dead.tolist(), chosen, strict=True):
+        cause[row] = names[min(place_of, len(names) - 1)]
