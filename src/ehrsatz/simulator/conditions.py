@@ -44,7 +44,8 @@ def befall(
     if pin is not None:
         held = ~np.isnan(pin.before[rows])
         wait = np.where(held, np.minimum(wait, 0.5 * (pin.before[rows] - onset)), wait)
-    spell = Spell(condition, rows, onset, onset + wait, stop, stages)
+    diagnosed = onset + wait
+    spell = Spell(condition, rows, onset, diagnosed, stop, stages)
     lives.spells[condition.id] = spell
     for table, values in ((lives.starts, onset), (lives.stops, stop)):
         whole = np.full(lives.n, np.inf)
@@ -75,14 +76,15 @@ def _onset(
         return _born_with(lives, condition, base, able, pin, watch)
     mass = exponential(lives.draw(condition.id, "onset", np.arange(lives.n))[:, 0])
     pinned = np.zeros(lives.n, bool)
+    barred = np.zeros(lives.n, bool)
     if pin is not None:
-        able &= ~pin.never
+        barred = pin.never
         pinned = ~np.isnan(pin.before)
     first = max(0, int(condition.ages[0]))
     last = max(first + 1, min(lives.years, int(np.ceil(condition.ages[1]))))
     if watch is None:  # nobody whose whole hazard cannot reach his threshold need be looked at
         most = base[:, first:last].sum(axis=1) * 100.0
-        able &= (mass <= most[lives.sex]) | pinned
+        able &= (mass <= most[lives.sex]) | pinned | barred
     rows = np.flatnonzero(able)
     log = log_risk(lives, condition.risk, rows, first, last)
     if watch is not None:
@@ -95,6 +97,10 @@ def _onset(
     if pinned.any():
         wanted = _within(lives, pin, rows, rate, cumulated, begin, wanted, first)
     onset = ages_of(wanted, np.arange(len(rows)), rate, cumulated, begin)
+    if barred.any():
+        never = barred[rows]
+        lives.weight[rows[never]] -= cumulated[never, -1]
+        onset = np.where(never, np.inf, onset)
     hit = onset < np.inf
     return rows[hit], onset[hit]
 

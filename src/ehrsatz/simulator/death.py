@@ -113,9 +113,9 @@ def die(
     for row in np.flatnonzero(age < np.inf):
         cause[row] = "?"
     for attack in lives.attacks.values():
-        for row, when in _fatal(attack.rows, attack.fatal, attack.stop):
-            if when < age[row] and when < lives.span[row]:
-                age[row], cause[row] = when, attack.episode.icd10
+        for victim, when in _fatal(attack.rows, attack.fatal, attack.stop):
+            if when < age[victim] and when < lives.span[victim]:
+                age[victim], cause[victim] = when, attack.episode.icd10
     _name_causes(lives, found, base, others, age, cause)
     return age, cause
 

@@ -141,6 +141,7 @@ class Lives:
         self.courses: list[Course] = []
         self.influences: dict[str, list[Influence]] = {}
         self.weight = np.zeros(self.n)  # log probability of what was pinned
+        self.taking: dict[tuple[str, str], Floats] = {}  # condition, drug -> (N,) age at which it must be taken, or NaN
         self._treated: dict[str, tuple[int, Singles]] = {}
 
     def draw(self, name: str, what: str, rows: Ints, position: Ints | None = None, width: int = 1) -> Floats:

@@ -40,8 +40,17 @@ def treat(lives: Lives, spell: Spell) -> None:
             begin = np.where(begin < former.stop, begin, np.inf)
         chosen = _draw(lives, condition.id, treatment, rows, 0) < treatment.share
         chosen &= (begin < np.minimum(stop, lives.span[rows])) & _allowed(lives, treatment, rows, begin)
+        must = lives.taking.get((condition.id, treatment.id))
+        if must is not None:
+            since = spell.diagnosed if treatment.after is None else made[treatment.after].start
+            held = ~np.isnan(must[rows])
+            begin = np.where(held & ~(begin < must[rows]), since + 0.5 * (must[rows] - since), begin)
+            chosen |= held
         who = who[chosen]
         course = _course(lives, treatment, condition.icd10, condition.id, rows[who], begin[who], stop[who], None)
+        if must is not None:
+            kept = course.stop <= must[course.rows]
+            course.stop[kept], course.stopped[kept] = stop[who][kept], -1
         if treatment.after is not None and treatment.instead:
             former = made[treatment.after]
             ended = former.stop[who] > course.start
