@@ -19,7 +19,7 @@ from ehrsatz.registry import BUILT_IN
 PACKAGE = Path(ehrsatz.__file__).parent
 FLOORS = (
     {"errors"},
-    {"seeds", "extras", "provenance", "registry", "threads", "markup"},
+    {"seeds", "extras", "provenance", "registry", "threads", "markup", "files"},
     {"schema", "terminology"},
     {"clinical", "dataset", "scenario"},
     {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects"},

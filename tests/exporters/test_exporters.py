@@ -105,7 +105,7 @@ class TestEvery:
         def full(path: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("ehrsatz.exporters.base.flush", full)
+        monkeypatch.setattr("ehrsatz.files.flush", full)
         with pytest.raises(OutputError, match="disk is full"):
             exporter.write(make(), tmp_path)
         assert list(tmp_path.iterdir()) == []
@@ -116,7 +116,7 @@ class TestEvery:
         def stop(path: Path) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("ehrsatz.exporters.base.flush", stop)
+        monkeypatch.setattr("ehrsatz.files.flush", stop)
         with pytest.raises(KeyboardInterrupt):
             exporter.write(make(), tmp_path)
         assert list(tmp_path.iterdir()) == []

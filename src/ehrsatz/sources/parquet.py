@@ -1,4 +1,4 @@
-"""Parquet files: one file is one table, several files or a folder several tables.
+"""Parquet files: one file is one table, several files or a folder several tables; a folder may hold a table in parts.
 
 The file's types are kept as far as they tell more than text would: whole numbers in a floating column, dates as
 strings and 0/1 as integers are still recognised.
@@ -22,15 +22,16 @@ from ehrsatz.sources.paths import PARQUET_SUFFIXES, files_of
 
 @dataclass
 class _Parquet(Raw):
-    path: Path = Path()
+    paths: tuple[Path, ...] = ()
 
     def blocks(self) -> Iterator[pl.DataFrame]:
-        with pq.ParquetFile(self.path) as file:
-            for group in range(max(1, file.num_row_groups)):
-                arrow = file.read_row_group(group) if file.num_row_groups else file.read()
-                frame = pl.from_arrow(arrow)
-                assert isinstance(frame, pl.DataFrame)
-                yield frame
+        for path in self.paths:
+            with pq.ParquetFile(path) as file:
+                for group in range(max(1, file.num_row_groups)):
+                    arrow = file.read_row_group(group) if file.num_row_groups else file.read()
+                    frame = pl.from_arrow(arrow)
+                    assert isinstance(frame, pl.DataFrame)
+                    yield frame
 
 
 class ParquetSource(Source):
@@ -40,24 +41,36 @@ class ParquetSource(Source):
 
     def _open(self, what: Any) -> list[Raw]:  # type: ignore[override]
         parts: list[Raw] = []
-        for table, path in files_of(what, PARQUET_SUFFIXES).items():
-            try:
-                meta = pq.read_metadata(path)
-                names = tuple(pq.read_schema(path).names)
-            except (pa.ArrowException, OSError):
+        for table, paths in files_of(what, PARQUET_SUFFIXES).items():
+            opened = [_opened(path) for path in paths]
+            names, kinds = opened[0][1].names, opened[0][1].types
+            if any(schema.names != names or schema.types != kinds for _, schema in opened):
                 raise SourceError(
-                    f"Expected '{path.name}' to be a Parquet file.",
-                    "It cannot be read as one.",
-                    "Export it again, or name its own format.",
-                ) from None
+                    f"Expected all parts of the table '{table}' to have the same columns and types.",
+                    f"{sum(schema.names != names or schema.types != kinds for _, schema in opened)} of {len(opened)} "
+                    "have others.",
+                    "Read them as tables of their own, or make them alike.",
+                )
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise SourceError(
-                    f"Expected every column of '{path.name}' to have its own name.",
+                    f"Expected every column of '{paths[0].name}' to have its own name.",
                     f"Named more than once: {', '.join(twice[:10])}.",
                     "Rename the columns.",
                 )
-            bytes_ = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-            per_row = bytes_ / max(1, meta.num_rows)
-            parts.append(_Parquet(table, names, meta.num_rows, max(per_row, 8.0 * len(names)), path=path))
+            bytes_ = sum(meta.row_group(i).total_byte_size for meta, _ in opened for i in range(meta.num_row_groups))
+            n_rows = sum(meta.num_rows for meta, _ in opened)
+            per_row = max(bytes_ / max(1, n_rows), 8.0 * len(names))
+            parts.append(_Parquet(table, tuple(names), n_rows, per_row, paths=paths))
         return parts
+
+
+def _opened(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
+    try:
+        return pq.read_metadata(path), pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        raise SourceError(
+            f"Expected '{path.name}' to be a Parquet file.",
+            "It cannot be read as one.",
+            "Export it again, or name its own format.",
+        ) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ehrsatz.errors import SourceError, nearest
+from ehrsatz.files import tables_of
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".psv")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -69,18 +70,22 @@ def kind_of(what: Any) -> str:
     return kind
 
 
-def files_of(what: Any, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return table name -> file of a path, a folder, several paths or a mapping of paths, sorted within a folder.
+def files_of(what: Any, suffixes: tuple[str, ...]) -> dict[str, tuple[Path, ...]]:
+    """Return table name -> files of a path, a folder, several paths or a mapping of paths, sorted within a folder.
+
+    A table has several files where a folder holds it in parts, `<table>-00000.parquet` and so on.
 
     Raises
     ------
     SourceError
-        When a file is absent, a folder holds none, or two files would give one table name.
+        When a file is absent, a folder holds none, a part is absent, or two files would give one table name.
     """
+    named: list[tuple[str, tuple[Path, ...]]] = []
     if isinstance(what, Mapping):
-        named = [(str(name), Path(path)) for name, path in what.items()]
+        for name, paths in what.items():
+            several = paths if isinstance(paths, (list, tuple)) else (paths,)
+            named.append((str(name), tuple(Path(path) for path in several)))
     else:
-        paths: list[Path] = []
         for item in what if isinstance(what, (list, tuple)) else [what]:
             path = Path(item)
             if path.is_dir():
@@ -91,11 +96,10 @@ def files_of(what: Any, suffixes: tuple[str, ...]) -> dict[str, Path]:
                         "It holds none.",
                         "Check the path.",
                     )
-                paths += inside
+                named += _gathered(inside)
             else:
-                paths.append(path)
-        named = [(table_name(path), path) for path in paths]
-    for _, path in named:
+                named.append((table_name(path), (path,)))
+    for path in (one for _, paths in named for one in paths):
         if not path.is_file():
             raise SourceError(f"Expected '{path.name}' to be a file.", "There is no such file.", "Check the path.")
     names = [table for table, _ in named]
@@ -138,6 +142,27 @@ def table_name(path: Path) -> str:
     """
     name = path.name.removesuffix(".gz")
     return Path(name).stem or name
+
+
+def _gathered(paths: list[Path]) -> list[tuple[str, tuple[Path, ...]]]:
+    """Return the tables of a folder's files, parts of one table together."""
+    by_name: dict[str, list[Path]] = {}
+    for path in paths:
+        by_name.setdefault(table_name(path), []).append(path)
+    tables, lacking = tables_of(by_name)
+    if lacking:
+        raise SourceError(
+            "Expected all parts of a table in the folder.",
+            f"Absent between the others: {', '.join(lacking[:10])}.",
+            "Fetch them, or name the files to read.",
+        )
+    out = []
+    for table, names in tables.items():
+        if len(names) > 1:
+            out.append((table, tuple(path for name in names for path in by_name[name])))
+        else:
+            out += [(table, (path,)) for path in by_name[names[0]]]
+    return out
 
 
 def _one_kind(kinds: list[str]) -> str:
