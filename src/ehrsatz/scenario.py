@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -57,6 +57,88 @@ class SourcePart(_Part):
             raise ValueError("expected only one of path, url and bundled")
         if self.bundled is not None and self.bundled not in BUNDLED:
             raise ValueError(f"expected bundled to be one of: {', '.join(BUNDLED)}")
+        return self
+
+
+class WantedPart(_Part):
+    """One condition or episode that everybody of a group has."""
+
+    id: str = Field(description="Id of a condition or an episode; list them with: ehrsatz doctor --list conditions")
+    stage: str | None = Field(default=None, description="Stage at the index date, and no later one.")
+    onset: tuple[datetime.date, datetime.date] | None = Field(default=None, description="It began between these days.")
+
+
+class GroupPart(_Part):
+    """So many people who all fit one description, exactly."""
+
+    n: int = Field(ge=1, description="How many.")
+    sex: Literal["female", "male"] | None = Field(default=None, description="All of this sex.")
+    age: tuple[float, float] | None = Field(default=None, description="Age in years at the index date, from and to.")
+    conditions: tuple[WantedPart, ...] = Field(default=(), description="All of them have these at the index date.")
+    without: tuple[str, ...] = Field(default=(), description="None of them ever has one of these.")
+    medications: tuple[str, ...] = Field(default=(), description="All of them take these at the index date.")
+    index: tuple[datetime.date, datetime.date] | None = Field(
+        default=None, description="The index date lies between these days; the reference date where None."
+    )
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _ids_alone(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [{"id": one} if isinstance(one, str) else one for one in value]
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.age is not None and not 0 <= self.age[0] < self.age[1] <= 110:
+            raise ValueError("expected age as two rising years between 0 and 110")
+        for name, pair in (("index", self.index), *((f"onset of {one.id}", one.onset) for one in self.conditions)):
+            if pair is not None and pair[0] > pair[1]:
+                raise ValueError(f"expected {name} as two days, the earlier first")
+        return self
+
+
+class MissingPart(_Part):
+    """Measurements that are absent from the record, by a known mechanism."""
+
+    item: str = Field(description="Item or panel of the catalogue, as in hba1c.")
+    share: float = Field(gt=0, le=1, description="Share of its rows that is absent.")
+    mechanism: Literal["MCAR", "MAR", "MNAR"] = Field(
+        default="MCAR", description="Independent of all; of what is seen (`on`); or of the value itself."
+    )
+    on: Literal["age", "sex", "insurance", "income"] = Field(default="age", description="What MAR hangs on.")
+    above: bool = Field(default=True, description="Whether the higher are more often absent (three to one).")
+
+
+class SimulatorPart(_Part):
+    """Patients from knowledge alone: who, where, when, how many with what."""
+
+    scenario: str | None = Field(default=None, description="A bundled scenario to start from, as in clinic.")
+    locale: str = Field(default="us", description="A bundled country (us, uk) or the folder of one.")
+    reference: datetime.date = Field(default=datetime.date(2025, 12, 31), description="The day the records end.")
+    history_years: float = Field(
+        default=10, gt=0, le=60, description="People alive that long ago, or born since; deaths since then are in."
+    )
+    modules: str | None = Field(default=None, description="Folder with more disease modules.")
+    only: tuple[str, ...] = Field(default=(), description="Tables to write; all where none is named.")
+    groups: tuple[GroupPart, ...] = Field(default=(), description="Exact quotas; the rest are drawn freely.")
+    prevalence: dict[str, float] = Field(
+        default_factory=dict,
+        description="Condition -> share of the living adults that has it, instead of the published.",
+    )
+    enrich: dict[str, float] = Field(
+        default_factory=dict, description="Condition -> exact share of the cohort that has it, as of a rare disease."
+    )
+    missing: tuple[MissingPart, ...] = Field(default=(), description="What is absent from the records.")
+    calibration: str | None = Field(default=None, description="File of figures to pull the population to.")
+    cpt: str | None = Field(default=None, description="A licensed user's file that maps procedures to CPT codes.")
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        for name, shares in (("prevalence", self.prevalence), ("enrich", self.enrich)):
+            wrong = sorted(key for key, value in shares.items() if not 0 < value < 1)
+            if wrong:
+                raise ValueError(f"expected shares between 0 and 1 in {name}; others: {', '.join(wrong)}")
         return self
 
 
@@ -111,6 +193,8 @@ class Scenario(_Part):
     ----------
     source, generator, evaluation, output
         The four parts; a text for `generator` is its name, for `source` its path.
+    simulator
+        Patients from knowledge alone; then nothing is read and no generator learns.
     name
         Title of the run in the report.
     seed
@@ -138,6 +222,9 @@ class Scenario(_Part):
 
     name: str | None = Field(default=None, description="Title of the run in the report.")
     source: SourcePart = Field(default_factory=SourcePart)
+    simulator: SimulatorPart | None = Field(
+        default=None, description="Patients from knowledge alone, instead of a source."
+    )
     seed: int = Field(default=0, description="Decides every draw of the run.")
     train_fraction: float = Field(
         default=0.5, gt=0, lt=1, description="Share of subjects to learn from; the rest judge."
