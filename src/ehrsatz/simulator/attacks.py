@@ -12,6 +12,7 @@ from ehrsatz.simulator.hazards import ages_of, exponential, log_risk, mass_at, m
 from ehrsatz.simulator.history import PLACES, YEAR, Floats, Ints, ordinals
 from ehrsatz.simulator.lives import Attack, Lives, Pin, Singles
 from ehrsatz.simulator.module import Care, Episode, Table
+from ehrsatz.simulator.pregnancy import PREGNANCY, in_pregnancy, pregnancies
 from ehrsatz.simulator.therapy import treat_attacks
 
 MONTHS = np.array([0, 31, 59.25, 90.25, 120.25, 151.25, 181.25, 212.25, 243.25, 273.25, 304.25, 334.25, 365.25]) / YEAR
@@ -34,8 +35,15 @@ def strike(lives: Lives, episode: Episode, base: Floats, pin: Pin | None = None,
     watch
         The calibrator's look at the risks; returns the rates to use.
     """
-    rows, onset = _times(lives, episode, base, pin, watch)
+    if episode.phase is not None:
+        rows, onset = in_pregnancy(lives, episode, base, pin, watch)
+    else:
+        rows, onset = _times(lives, episode, base, pin, watch)
     ordinal = ordinals(rows)
+    if episode.id == PREGNANCY:
+        attack = pregnancies(lives, episode, rows, onset)
+        _note(lives, attack)
+        return
     if episode.once:
         keep = ordinal == 0
     else:
@@ -43,12 +51,16 @@ def strike(lives: Lives, episode: Episode, base: Floats, pin: Pin | None = None,
         keep = (ordinal == 0) | (gap > episode.gap_days / YEAR)
     rows, onset = rows[keep], onset[keep]
     ordinal = ordinals(rows)
-    attack = _course(lives, episode, rows, ordinal, onset)
-    lives.attacks[episode.id] = attack
+    _note(lives, _course(lives, episode, rows, ordinal, onset))
+
+
+def _note(lives: Lives, attack: Attack) -> None:
+    name = attack.episode.id
+    lives.attacks[name] = attack
     first = np.full(lives.n, np.inf)
-    lead = ordinal == 0
-    first[rows[lead]] = onset[lead]
-    lives.starts[episode.id] = first
+    lead = attack.ordinal == 0
+    first[attack.rows[lead]] = attack.onset[lead]
+    lives.starts[name] = first
     treat_attacks(lives, attack)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ehrsatz.simulator.attacks import strike
 from ehrsatz.simulator.conditions import befall
 from ehrsatz.simulator.death import die
-from ehrsatz.simulator.history import YEAR, Attacks, Courses, Floats, History, Ints, People, Spells
+from ehrsatz.simulator.history import YEAR, Attacks, Courses, Deliveries, Floats, History, Ints, People, Spells
 from ehrsatz.simulator.levels import Growth, Readings
 from ehrsatz.simulator.lives import CANDIDATE, Attack, Bodies, Course, Lives, Pin, Singles, Spell
 from ehrsatz.simulator.module import Condition, Episode
@@ -62,8 +62,6 @@ class Knowledge:
         ICD-10-CM codes and shares (causes, 2, A) of those deaths.
     bodyworks
         How bodies are made.
-    before
-        Steps that come before all conditions, as pregnancies.
     """
 
     entities: tuple[Condition | Episode, ...]
@@ -71,7 +69,6 @@ class Knowledge:
     death_base: Floats
     other_causes: tuple[tuple[str, ...], Floats]
     bodyworks: Bodyworks
-    before: tuple[Callable[[Lives, People], None], ...] = ()
 
 
 def live(
@@ -128,8 +125,8 @@ def live(
         smoked=((people.smoked_from - people.birth) / YEAR, (people.smoked_to - people.birth) / YEAR),
         bodies=bodies,
     )
-    for step in knowledge.before:
-        step(lives, people)
+    if people.deliveries is not None:
+        _mothers(lives, people.deliveries)
     for entity in knowledge.entities:
         pin = (pins or {}).get(entity.id)
         base = knowledge.base[entity.id]
@@ -138,6 +135,14 @@ def live(
         else:
             strike(lives, entity, base, pin, watch)
     return lives
+
+
+def _mothers(lives: Lives, deliveries: Deliveries) -> None:
+    """Let mothers live to see the births of their children in the cohort."""
+    lives.deliveries = deliveries
+    last = np.full(lives.n, -np.inf)
+    np.maximum.at(last, deliveries.person, (deliveries.birth - lives.birth[deliveries.person]) / YEAR + 0.01)
+    lives.window = np.maximum(lives.window, last)
 
 
 def conclude(

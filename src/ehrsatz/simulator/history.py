@@ -25,6 +25,16 @@ PLACES = ("none", "wellness", "ambulatory", "urgent", "emergency", "inpatient", 
 
 
 @dataclass(frozen=True)
+class Deliveries:
+    """Births of the women of a shard whose children are people of the cohort, sorted by mother, then time; (K,)."""
+
+    person: Ints  # row of the mother in People
+    birth: Floats  # day
+    child: Ints  # number of the child
+    gestation: Floats  # days
+
+
+@dataclass(frozen=True)
 class People:
     """The N people of a shard; attributes are positions in the tuples of `ehrsatz.clinical` (SEXES, RACES, ...)."""
 
@@ -42,6 +52,9 @@ class People:
     smoked_from: Floats  # (N,) NaN: never
     smoked_to: Floats  # (N,) NaN: never smoked, or still does
     mother: Ints  # (N,) number of the mother in the cohort, -1 where she is not in it
+    father: Ints | None = None  # (N,) likewise
+    spouse: Ints | None = None  # (N,) likewise
+    deliveries: Deliveries | None = None  # of the children that are in the cohort
 
     @property
     def n(self) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ehrsatz.seeds import addressed
-from ehrsatz.simulator.history import Flags, Floats, Ints
+from ehrsatz.simulator.history import Deliveries, Flags, Floats, Ints
 from ehrsatz.simulator.module import Condition, Effect, Episode, Treatment
 
 Singles = NDArray[np.float32]
@@ -131,6 +131,7 @@ class Lives:
         self.seed, self.number, self.birth, self.sex = seed, number, birth, sex
         self.span, self.window = span, window
         self.attributes, self.adherence, self.smoked = attributes, adherence, smoked
+        self.deliveries: Deliveries | None = None
         self.bodies = bodies
         self.n = len(number)
         self.years = max(1, int(np.ceil(span.max()))) if self.n else 1

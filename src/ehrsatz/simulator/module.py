@@ -354,6 +354,11 @@ class Episode(Part):
     months: tuple[NonNegative, ...] | None = Field(default=None, description="Twelve weights, January first.")
     years: dict[int, NonNegative] | None = Field(default=None, description="Factor by calendar year; else 1.")
     first_year: int | None = Field(default=None, description="None before this calendar year, as COVID-19.")
+    phase: tuple[float, float] | None = Field(
+        default=None,
+        description="Of what requires pregnancy: when it begins, in shares of the pregnancy; beyond 1 is after birth. "
+        "Its incidence is then per pregnancy.",
+    )
     days: Positive = Field(description="Median length.")
     spread: NonNegative = 0.4
     care: Care
@@ -374,6 +379,8 @@ class Episode(Part):
     def _whole(self) -> Self:
         if self.months is not None and (len(self.months) != 12 or sum(self.months) <= 0):
             raise ValueError("expected twelve weights in months")
+        if ("pregnancy" in self.requires) != (self.phase is not None):
+            raise ValueError("expected phase in what requires pregnancy, and nowhere else")
         if "inpatient" in self.care.shares and self.stay_days is None:
             raise ValueError("expected stay_days where some are admitted")
         return self
