@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +33,19 @@ class Finding:
 
 
 class Rule(ABC):
-    """A statement about rows that a dataset keeps or breaks."""
+    """A statement about rows that a dataset keeps or breaks.
 
-    id: ClassVar[str]
-    title: ClassVar[str]
-    severity: ClassVar[str]
-    needs: ClassVar[str]
-    why: ClassVar[str]
-    source: ClassVar[str]
+    id: a lower-case name, parts joined by dots. severity: "error" cannot be, "warning" is improbable. needs: names the
+    columns of the clinical schema without which nothing can be said. why: the reason, with its limit. source: who says
+    so, with the year.
+    """
+
+    id: str
+    title: str
+    severity: str
+    needs: str
+    why: str
+    source: str
 
     @abstractmethod
     def check(self, dataset: Dataset) -> Finding:
