@@ -1,0 +1,211 @@
+"""A cohort made and written shard by shard: memory does not grow, workers do not change a byte, a stopped run goes on.
+
+Shards are fixed ranges of patients, so that the files depend on the cohort alone and never on the number of workers. A
+cohort of one shard lies in plain files, a larger one in parts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from ehrsatz import __version__, registry
+from ehrsatz.dataset import Dataset
+from ehrsatz.errors import ScenarioError
+from ehrsatz.simulator.staging import Finished, Stage, check_disk, file_hash, staged
+from ehrsatz.simulator.workers import each
+
+SIZE = 2_048  # patients: whole blocks of families, 64 each, so that relatives are in one shard
+BYTES_PER_ROW = {"parquet": 16.0, "csv": 135.0}  # measured on simulated cohorts; FHIR and others are taken as CSV
+ROWS_PER_PATIENT = 500.0
+WORLD = ("organization", "location", "practitioner", "payer")  # tables that are the same in every shard
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What is made of a range of patients: the dataset, and a few statistics of it as plain JSON types."""
+
+    dataset: Dataset
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run wrote: file (relative to the folder) -> SHA-256, table -> rows, and the merged statistics."""
+
+    folder: Path
+    n: int
+    files: Mapping[str, str]
+    rows: Mapping[str, int]
+    statistics: Mapping[str, Any]
+    n_shards: int
+    n_kept: int  # shards that an earlier, stopped run had finished
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all tables."""
+        return sum(self.rows.values())
+
+
+def run(
+    make: Callable[[int, int], Shard],
+    n: int,
+    folder: str | Path,
+    *,
+    formats: Sequence[str] = ("parquet",),
+    fingerprint: str = "",
+    workers: int = 1,
+    restart: bool = False,
+    only: Collection[str] | None = None,
+    inside: str = "",
+    merge: Callable[[Any, Any], Any] | None = None,
+    finish: Callable[[Path, Made], None] | None = None,
+    rows_per_patient: float = ROWS_PER_PATIENT,
+    size: int = SIZE,
+    progress: Progress | None = None,
+) -> Made:
+    """Make n patients in shards and write them; the folder appears when it is whole.
+
+    Parameters
+    ----------
+    make
+        make(first, n) -> the shard of the patients first .. first + n - 1; picklable, where there are several workers.
+    n
+        Patients, at least 1.
+    folder
+        New or empty.
+    formats
+        Names of exporters.
+    fingerprint
+        Of everything that decides what `make` makes; a stopped run is gone on with where it is the same.
+    workers
+        Processes; 1 makes the shards here.
+    restart
+        Throw an unfinished run away.
+    only
+        Tables to write; all where None.
+    inside
+        Folder within the folder that the tables go to, as "data".
+    merge
+        Joins the statistics of two shards, in the order of the shards.
+    finish
+        finish(folder, made): called with the hidden, complete folder before it appears, to add documents.
+    rows_per_patient
+        Expected, to tell before the run whether the disk is large enough.
+    size
+        Patients per shard; tests make it small.
+    progress
+        Called as progress("simulate", patients done, n).
+
+    Raises
+    ------
+    ScenarioError
+        When n or workers is below 1.
+    OutputError
+        When the folder cannot be written, or the disk is too small.
+    KeyboardInterrupt
+        When the run is stopped; finished shards are kept beside the folder, and the same run goes on from them.
+    """
+    for name, value in (("n", n), ("workers", workers)):
+        if value < 1:
+            raise ScenarioError(f"Expected {name} of 1 or more.", f"It is {value}.", "Give a positive number.")
+    show = progress or (lambda what, done, total: None)
+    names = list(dict.fromkeys(formats))
+    for name in names:
+        registry.find("exporters", name)
+    firsts = range(0, n, size)
+    what = f"{n:,} patients as {' and '.join(names)}"
+    wanted = n * rows_per_patient * sum(BYTES_PER_ROW.get(name, BYTES_PER_ROW["csv"]) for name in names)
+    plan = {
+        "ehrsatz": __version__,
+        "fingerprint": fingerprint,
+        "n": n,
+        "size": size,
+        "formats": names,
+        "only": None if only is None else sorted(only),
+        "inside": inside,
+        "versions": _versions(),
+    }
+    check_disk(folder, wanted, what, held=_held(folder))
+    with staged(folder, plan, restart=restart) as stage:
+        job = _Job(make, n, size, tuple(names), None if only is None else tuple(sorted(only)), inside, stage.work)
+        done = sum(min(size, n - k * size) for k in stage.done)
+        show("simulate", done, n)
+        left = [k for k in range(len(firsts)) if k not in stage.done]
+        checked = False
+        for shard, one in each(job, left, workers):
+            stage.keep(one, stage.work / str(shard))
+            done += min(size, n - shard * size)
+            show("simulate", done, n)
+            if not checked and done < n:  # now it is known how large they are
+                held = sum(path.stat().st_size for path in stage.whole.rglob("*") if path.is_file())
+                check_disk(folder, held / done * n, what, held=held)
+                checked = True
+        made = _made(stage, n, merge)
+        if finish is not None:
+            finish(stage.whole, made)
+        stage.commit()
+    return replace(made, folder=Path(folder))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Make and write one shard into a folder of its own."""
+
+    make: Callable[[int, int], Shard]
+    n: int
+    size: int
+    formats: tuple[str, ...]
+    only: tuple[str, ...] | None
+    inside: str
+    work: Path
+
+    def __call__(self, shard: int) -> Finished:
+        first = shard * self.size
+        found = self.make(first, min(self.size, self.n - first))
+        tables = {one.name: one for one in found.dataset.schema.tables if self.only is None or one.name in self.only}
+        own = [name for name in tables if name not in WORLD]
+        once = [name for name in tables if name in WORLD and shard == 0]  # the same in all
+        part = shard if self.n > self.size else None
+        folder = self.work / str(shard)
+        paths: list[Path] = []
+        for name in self.formats:
+            exporter = registry.find("exporters", name)()
+            paths += exporter.write(found.dataset, folder / self.inside, part=part, tables=own)
+            paths += exporter.write(found.dataset, folder / self.inside, tables=once)
+        files = {path.relative_to(folder).as_posix(): file_hash(path) for path in paths}
+        rows = {name: found.dataset.tables[name].height for name in (*own, *once)}
+        return Finished(shard, files, rows, json.loads(json.dumps(found.statistics)))
+
+
+def _made(stage: Stage, n: int, merge: Callable[[Any, Any], Any] | None) -> Made:
+    """Add up what the shards say of themselves, in their order."""
+    shards = [stage.done[k] for k in sorted(stage.done)]
+    rows: dict[str, int] = {}
+    for one in shards:
+        for name, count in one.rows.items():
+            rows[name] = rows.get(name, 0) + count
+    told = [one.statistics for one in shards]
+    statistics = reduce(merge, told) if merge is not None else {}
+    files = {name: digest for one in shards for name, digest in sorted(one.files.items())}
+    return Made(stage.whole, n, files, rows, statistics, len(shards), stage.n_kept)
+
+
+def _held(folder: str | Path) -> float:
+    """Bytes of an unfinished run beside the target."""
+    hidden = Path(folder).absolute()
+    hidden = hidden.with_name(f".{hidden.name}.unfinished")
+    return float(sum(path.stat().st_size for path in hidden.rglob("*") if path.is_file())) if hidden.is_dir() else 0.0
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the packages that the bytes rest on besides our own."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("numpy", "polars", "pyarrow")}
