@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ehrsatz.rules.concepts import table
 from ehrsatz.rules.view import Floats, View, Whole
@@ -25,7 +26,7 @@ def names() -> tuple[str, ...]:
 
 def entry(name: str) -> dict[str, Any]:
     """Return what limits.json says of an analyte."""
-    return table("limits")["analytes"][name]  # type: ignore[no-any-return]
+    return table("limits")["analytes"][name]
 
 
 @cache
@@ -61,11 +62,11 @@ def factor_of(analyte: int, unit: str | None) -> tuple[float, float]:
 class Measured:
     """All observations of known analytes, by analyte.
 
-    analytes: number per row of the table, -1 for none, shape (R,). rows, values: of those with a value in a known
+    analytes: number per row of the table, -1 for none, shape (R,), int16. rows, values: of those with a value in a known
     unit, sorted by analyte. first: where each analyte begins, shape (K + 1,).
     """
 
-    analytes: Whole
+    analytes: NDArray[np.int16]
     rows: Whole
     values: Floats
     first: Whole

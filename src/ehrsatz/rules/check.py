@@ -76,7 +76,7 @@ def check(
         )
     chosen = [one for one in _chosen(rules) if severity in {None, one.severity}]
     frames = dataset.tables if isinstance(dataset, Dataset) else dataset
-    found_mapping = mapping_of(mapping, set(frames))
+    found_mapping = mapping_of(mapping, {name: frame.columns for name, frame in frames.items()})
     view = View(frames, found_mapping, reference)
     if not view.has("patient") and not any(view.has(table) for table in found_mapping.tables):
         raise DataError(
@@ -137,4 +137,4 @@ def _made(name: str) -> Rule:
     if name in by_id():
         return by_id()[name]
     found = registry.find("rules", name)
-    return found() if isinstance(found, type) else found  # type: ignore[no-any-return]
+    return found() if isinstance(found, type) else found

@@ -133,5 +133,6 @@ def _by_code(view: View, kind: str, table_: str, name: str) -> Flags:
         if view.has(f"{table_}.{column}"):
             coded: Coded = view.coded(table_, column)
             system = view.system(table_, column)
-            found |= coded.where(lambda code, system=system: name in meanings(kind, system, code))
+            inside = {code for code in coded.names if name in meanings(kind, system, code)}
+            found |= coded.where(inside.__contains__)
     return found

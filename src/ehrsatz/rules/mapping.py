@@ -6,6 +6,7 @@ column is which. Names are compared without regard to case. Nothing is converted
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as Keyed
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +20,7 @@ from ehrsatz.markup import load
 
 SHIPPED = ("clinical", "synthea_csv", "mimic3")
 SYSTEMS = (*clinical.SYSTEMS, "ICD-9-CM", "ICD-9-PCS")
-_ENOUGH = 0.5  # share of a mapping's foreign tables that must be there for it to be taken unasked
+_ENOUGH = 0.5  # share of the tables, of the mapping or of the data, that must be known for it to be taken unasked
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,14 @@ class Mapping:
         """Names of the foreign tables, in lower case."""
         return {part.table.casefold() for parts in self.tables.values() for part in parts}
 
-    def fits(self, names: set[str]) -> bool:
-        """Say whether data with tables of these lower-case names are what the mapping is for."""
-        patients = {part.table.casefold() for part in self.tables.get("patient", ())}
-        return bool(patients & names) and len(self.sources & names) >= _ENOUGH * len(self.sources)
+    def fits(self, tables: Keyed[str, Iterable[str]]) -> bool:
+        """Say whether data are what the mapping is for: the patients' table with its key, and half of the tables."""
+        columns = {name.casefold(): {column.casefold() for column in names} for name, names in tables.items()}
+        for part in self.tables.get("patient", ()):
+            key = part.columns.get("patient_id", Cell())
+            if key.column.casefold() in columns.get(part.table.casefold(), ()):
+                return len(self.sources & set(columns)) >= _ENOUGH * min(len(self.sources), len(columns))
+        return False
 
 
 @cache
@@ -119,15 +124,15 @@ def shipped(name: str) -> Mapping:
     return Mapping.from_yaml(text, name=name)
 
 
-def mapping_of(given: Mapping | str | Path | None, names: set[str]) -> Mapping:
+def mapping_of(given: Mapping | str | Path | None, tables: Keyed[str, Iterable[str]]) -> Mapping:
     """Return the mapping that was asked for, or the shipped one that fits these tables.
 
     Parameters
     ----------
     given
         A mapping, the name of a shipped one, the path of a file, or None.
-    names
-        Names of the data's tables.
+    tables
+        Names of the data's tables, with their columns.
 
     Raises
     ------
@@ -150,20 +155,19 @@ def mapping_of(given: Mapping | str | Path | None, names: set[str]) -> Mapping:
                     "Expected a mapping file in UTF-8.", f"'{path.name}' is not.", "Save it so."
                 ) from None
         return shipped(str(given))
-    found = fitting(names)
+    found = fitting(tables)
     if found is None:
         raise DataError(
             f"Expected tables of a known form: {', '.join(SHIPPED)}.",
-            f"The {len(names)} tables of the data are of none of them.",
+            f"The {len(tables)} tables of the data are of none of them.",
             "Say which table and column is which in a mapping file (docs/rules.md), and pass it with --mapping.",
         )
     return found
 
 
-def fitting(names: set[str]) -> Mapping | None:
-    """Return the first shipped mapping that fits tables of these names, or None."""
-    lower = {name.casefold() for name in names}
-    return next((shipped(name) for name in SHIPPED if shipped(name).fits(lower)), None)
+def fitting(tables: Keyed[str, Iterable[str]]) -> Mapping | None:
+    """Return the first shipped mapping that is for data of these tables and columns, or None."""
+    return next((shipped(name) for name in SHIPPED if shipped(name).fits(tables)), None)
 
 
 def _part(table: str, raw: Any) -> Part:

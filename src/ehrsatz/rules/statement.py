@@ -35,7 +35,7 @@ class Statement(Rule):
 
     def check(self, dataset: Dataset) -> Finding:
         """Check a dataset of any form that a shipped mapping knows; of another form, nothing is checked."""
-        mapping = fitting(set(dataset.tables))
+        mapping = fitting({name: frame.columns for name, frame in dataset.tables.items()})
         if mapping is None:
             return Finding(self.id, 0, 0, {})
         return self.judge(View(dataset.tables, mapping))
@@ -44,7 +44,8 @@ class Statement(Rule):
         """Check what a view gives; nothing, where it lacks what the rule needs."""
         if view.lacks(self.needs):
             return Finding(self.id, 0, 0, {})
-        n_checked, rows = 0, {}
+        n_checked = 0
+        rows: dict[str, Whole] = {}
         for table, checked, failed in self.body(view):
             n_checked += checked
             for name, places in view.origin(table, failed).items() if len(failed) else ():

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of words
 """Order in time: nothing before birth, nothing done after death, starts before stops, rows inside their encounters."""
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 from collections.abc import Mapping as Keyed
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,9 @@ from ehrsatz import clinical
 from ehrsatz.rules.mapping import Cell, Mapping, Part
 
 T = TypeVar("T")
-Floats, Whole, Flags = NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]
+Floats: TypeAlias = NDArray[np.float64]
+Whole: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 
 SPAN = 1 << 34  # seconds of 544 years
 ABSENT = -1  # a time that is missing
@@ -128,7 +130,7 @@ class View:
         """Return what was made under this key, making it the first time."""
         if key not in self._held:
             self._held[key] = make()
-        return self._held[key]  # type: ignore[no-any-return]
+        return self._held[key]
 
     def cells(self, table: str, column: str) -> pl.Series:
         """Return a clinical column as the data hold it; all missing where they do not."""
