@@ -61,6 +61,7 @@ class Cohort:
     enrich: tuple[tuple[str, float], ...]
     reference: float
     seed: int
+    history_years: float = 10.0
 
     def group(self, number: Ints) -> Ints:
         """Return the group (N,) of people, -1 for the free."""
@@ -199,7 +200,7 @@ def understand(
             "Change what is named below.",
             problems=problems,
         )
-    return Cohort(n, tuple(quotas), tuple(part.enrich.items()), reference, seed)
+    return Cohort(n, tuple(quotas), tuple(part.enrich.items()), reference, seed, part.history_years)
 
 
 def _quota(

@@ -78,7 +78,8 @@ def live(
     reference: float,
     words: Mapping[str, tuple[str, ...]],
     *,
-    candidate: int = 0,
+    candidate: Ints | int = 0,
+    taking: Mapping[tuple[str, str], Floats] | None = None,
     pins: Mapping[str, Pin] | None = None,
     watch: Watch | None = None,
 ) -> Lives:
@@ -97,7 +98,9 @@ def live(
     words
         Attribute -> words that its positions stand for.
     candidate
-        Which of several possible lives to draw.
+        Which of several possible lives to draw, for all or for each (N,).
+    taking
+        Condition and drug -> age (N,) at which it must be taken, NaN: free.
     pins
         Id -> what a quota fixes.
     watch
@@ -125,6 +128,7 @@ def live(
         smoked=((people.smoked_from - people.birth) / YEAR, (people.smoked_to - people.birth) / YEAR),
         bodies=bodies,
     )
+    lives.taking = dict(taking or {})
     if people.deliveries is not None:
         _mothers(lives, people.deliveries)
     for entity in knowledge.entities:
