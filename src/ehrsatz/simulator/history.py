@@ -55,6 +55,7 @@ class People:
     father: Ints | None = None  # (N,) likewise
     spouse: Ints | None = None  # (N,) likewise
     deliveries: Deliveries | None = None  # of the children that are in the cohort
+    other: Mapping[str, Ints] = field(default_factory=dict)  # what the locale drew besides: group, blood, language
 
     @property
     def n(self) -> int:

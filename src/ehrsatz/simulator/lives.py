@@ -196,7 +196,7 @@ class Lives:
 
     def active(self, name: str, rows: Ints, age: Floats) -> Flags:
         """Return whether people have a condition at an age (R,)."""
-        if name not in self.starts:
+        if name not in self.stops:  # unknown, or an episode
             return np.zeros(len(rows), bool)
         return (self.starts[name][rows] <= age) & (age < self.stops[name][rows])
 

@@ -84,4 +84,5 @@ def taken(folk: People, rows: Ints) -> People:
             gestation=births.gestation[keep],
         )
     attributes = {name: values[rows] for name, values in folk.attributes.items()}
-    return replace(folk, **arrays, attributes=attributes, deliveries=births)
+    other = {name: values[rows] for name, values in folk.other.items()}
+    return replace(folk, **arrays, attributes=attributes, other=other, deliveries=births)

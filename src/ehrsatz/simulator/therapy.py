@@ -88,7 +88,7 @@ def _course(
     stop: Floats,
     attack: Ints | None,
 ) -> Course:
-    end = stop.copy()
+    end = np.minimum(stop, _barred(lives, treatment, rows, begin))
     stopped = np.full(len(rows), -1, np.int64)
     if treatment.days is not None:
         end = np.minimum(end, begin + treatment.days / COURSE)
@@ -140,6 +140,23 @@ def _allowed(lives: Lives, treatment: Treatment, rows: Ints, begin: Floats) -> n
         attack = lives.attacks.get(name)
         if attack is not None:
             out &= ~during(attack, rows, begin)
+    return out
+
+
+def _barred(lives: Lives, treatment: Treatment, rows: Ints, begin: Floats) -> Floats:
+    """Return the age (K,) at which something comes that rules the drug out, inf where nothing does."""
+    out = np.full(len(rows), np.inf)
+    for name in treatment.avoid:
+        attack = lives.attacks.get(name)
+        if attack is not None and len(attack.rows):
+            key = attack.rows * 256.0 + attack.onset
+            at = np.searchsorted(key, rows * 256.0 + begin, side="right")
+            after = np.minimum(at, len(key) - 1)
+            found = (at < len(key)) & (attack.rows[after] == rows)
+            out = np.where(found, np.minimum(out, attack.onset[after]), out)
+        elif name in lives.stops:
+            start = lives.starts[name][rows]
+            out = np.where(start > begin, np.minimum(out, start), out)
     return out
 
 
