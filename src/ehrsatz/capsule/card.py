@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ehrsatz import __version__
-from ehrsatz.capsule.contents import LIMITS, NOT_FOR, USES, Contents
+from ehrsatz.capsule.contents import NOT_FOR, USES, Contents
 from ehrsatz.capsule.croissant import told_column
 
 MOST_COLUMNS = 200  # of a table; the rest stand in schema.yaml
@@ -53,7 +53,7 @@ def render(contents: Contents, formats: Sequence[str]) -> str:
         "## Uses",
         "\n".join(f"- {one}" for one in (*USES, *NOT_FOR)),
         "## Limits",
-        "\n".join(f"- {one}" for one in LIMITS),
+        "\n".join(f"- {one}" for one in contents.limits),
         "## Distribution and maintenance",
         _distribution(contents),
     ]
@@ -85,12 +85,18 @@ def _composition(contents: Contents) -> list[str]:
         parts.append(_table(("column", "kind", "disclosure", "holds"), rows))
         if len(table.columns) > MOST_COLUMNS:
             parts.append(f"and {len(table.columns) - MOST_COLUMNS:,} more columns.")
-    parts.append("Columns of the class `direct` were fabricated anew, not learned.")
+    parts.append(
+        "Names, addresses, numbers and contacts belong to nobody: they lie in ranges that are given to no one."
+        if contents.simulated
+        else "Columns of the class `direct` were fabricated anew, not learned."
+    )
     return parts
 
 
 def _making(contents: Contents) -> str:
     scenario = contents.scenario
+    if contents.simulated:
+        return _simulation(contents)
     source = scenario.get("source") or {}
     subjects = contents.scores.get("details", {}).get("subjects", {}) if isinstance(contents.scores, Mapping) else {}
     origin = (
@@ -112,6 +118,22 @@ def _making(contents: Contents) -> str:
     if scenario.get("given"):
         lines.append(f"- Conditions were set on: {', '.join(_plain(name) for name in sorted(scenario['given']))}.")
     lines.append("- The same version, scenario, seed and data give the same bytes. Lineage in full: prov.json.")
+    return "\n".join(lines)
+
+
+def _simulation(contents: Contents) -> str:
+    part = contents.scenario.get("simulator") or {}
+    lines = [
+        "- Nothing was learned: disease modules with published figures, a country's population, and a seed.",
+        f"- Country: `{_plain(part.get('locale', 'us'))}`; the records end on {_plain(part.get('reference'))}.",
+    ]
+    if part.get("groups"):
+        lines.append(
+            f"- Exact quotas: {sum(one['n'] for one in part['groups']):,} people in {len(part['groups'])} groups."
+        )
+    if part.get("missing"):
+        lines.append(f"- Left out on purpose: {', '.join(_plain(one['item']) for one in part['missing'])}.")
+    lines.append(f"- Seed {contents.scenario.get('seed')}. The same version, scenario and seed give the same bytes.")
     return "\n".join(lines)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from ehrsatz.dataset import Dataset
 from ehrsatz.gate import Verdict
+from ehrsatz.provenance import Provenance
+from ehrsatz.schema import Schema
 
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
@@ -36,11 +38,47 @@ LIMITS = (
     " tried and no others. Whether the data may leave your house is for your data protection officer to say.",
     "Patterns of the real data are kept in part. Rare groups and tails are less faithful than common ones.",
 )
+SIMULATED_LIMITS = (
+    "Every patient is invented from published figures; no record of a real person was used. One may resemble a real"
+    " person by chance alone.",
+    "What the figures do not say is not in the data, or was assumed: the modules name each such number. Compare the"
+    " report with your own population before you rest anything on a frequency.",
+)
 USES = ("Test software and methods with these data, and plan analyses.", "Confirm every finding on real data.")
 NOT_FOR = (
     "Not for the care of any patient.",
     "Not for conclusions about persons, or about groups whose scores are absent or poor.",
 )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many rows a table has that was written shard by shard."""
+
+    height: int
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A dataset that was written shard by shard and is held nowhere whole: what documents say of it.
+
+    Parameters
+    ----------
+    schema, provenance, n_subjects
+        As of a `Dataset`.
+    rows
+        Table -> rows.
+    """
+
+    schema: Schema
+    provenance: Provenance
+    n_subjects: int
+    rows: Mapping[str, int]
+
+    @property
+    def tables(self) -> dict[str, Rows]:
+        """Table -> its number of rows, as `height`."""
+        return {name: Rows(n) for name, n in self.rows.items()}
 
 
 @dataclass(frozen=True)
@@ -50,7 +88,7 @@ class Contents:
     Parameters
     ----------
     synthetic
-        The rows.
+        The rows, or what is known of rows that were written already.
     verdict
         What the gate decided.
     scores
@@ -63,7 +101,7 @@ class Contents:
         Path in the release -> text: the report, its twins, dossiers.
     """
 
-    synthetic: Dataset
+    synthetic: Dataset | Streamed
     verdict: Verdict
     scores: Any
     scenario: Mapping[str, Any]
@@ -80,10 +118,25 @@ class Contents:
         """One sentence: how much of what, made how."""
         tables = self.synthetic.schema.tables
         rows = ", ".join(f"{self.synthetic.tables[one.name].height:,} rows of {one.name}" for one in tables)
+        if self.simulated:
+            return (
+                f"Synthetic health data: {self.synthetic.n_subjects:,} simulated patients ({rows}), made from "
+                "published medical knowledge. No record of a real person was used."
+            )
         return (
             f"Synthetic health data: {self.synthetic.n_subjects:,} fabricated subjects ({rows}), drawn from a model "
             f"of the kind '{self.generator.get('name')}'. No row is taken from the real table."
         )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the rows come from knowledge alone, and no real table stood behind them."""
+        return self.synthetic.provenance.origin == "simulated"
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What everybody who uses the data must know."""
+        return SIMULATED_LIMITS if self.simulated else LIMITS
 
     @property
     def output(self) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ehrsatz import __version__
-from ehrsatz.capsule.contents import LIMITS, NOT_FOR, USES, Contents
+from ehrsatz.capsule.contents import NOT_FOR, USES, Contents
 from ehrsatz.capsule.manifest import file_hash
 from ehrsatz.schema import Column, Table
 
@@ -91,22 +91,24 @@ def build(contents: Contents, data: Mapping[str, Path]) -> dict[str, Any]:
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "name": contents.title,
-        "description": " ".join((contents.summary, *LIMITS)),
+        "description": " ".join((contents.summary, *contents.limits)),
         "conformsTo": CONFORMS,
         "license": out.get("licence") or "No licence was stated; ask whoever gave you these data.",
         "version": "1.0.0",
         "keywords": ["synthetic data", "health", f"ehrsatz {__version__}"],
         "creator": {"@type": "sc:Organization", "name": out.get("publisher") or f"ehrsatz {__version__} (software)"},
         "rai:dataCollection": (
-            "No data were collected for this dataset: its rows were drawn from a statistical model that was fitted to "
-            "a real table. The real table is not part of it."
+            "No data were collected for this dataset: its patients were simulated from published medical knowledge."
+            if contents.simulated
+            else "No data were collected for this dataset: its rows were drawn from a statistical model that was fitted "
+            "to a real table. The real table is not part of it."
         ),
         "rai:dataCollectionType": ["Synthetic data generation"],
         "rai:dataBiases": _biases(contents),
-        "rai:dataLimitations": [*LIMITS, *NOT_FOR],
+        "rai:dataLimitations": [*contents.limits, *NOT_FOR],
         "rai:dataUseCases": [*USES, *([contents.purpose] if contents.purpose else [])],
         "rai:personalSensitiveInformation": _sensitive(contents),
-        "distribution": [_file(name, path, ids) for name, path in sorted(data.items())],
+        "distribution": [*(_file(name, path, ids) for name, path in sorted(data.items())), *_sets(data, ids)],
         "recordSet": [
             one
             for table in contents.synthetic.schema.tables
@@ -152,12 +154,33 @@ def _file(name: str, path: Path, ids: Ids) -> dict[str, Any]:
     }
 
 
+def _sets(data: Mapping[str, Path], ids: Ids) -> list[dict[str, Any]]:
+    """Describe the tables that lie in parts as sets of files."""
+    parts: dict[tuple[str, str], list[str]] = {}
+    for name, path in sorted(data.items()):
+        parts.setdefault((table_of(path), path.suffix), []).append(name)
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": ids.of(f"{table}-parts{suffix}"),
+            "name": f"{table}-parts{suffix}",
+            "containedIn": [{"@id": ids.of(name)} for name in names],
+            "encodingFormat": MEDIA.get(suffix, "application/octet-stream"),
+            "includes": f"*/{table}-*{suffix}",
+        }
+        for (table, suffix), names in sorted(parts.items())
+        if len(names) > 1
+    ]
+
+
 def _records(table: Table, data: Mapping[str, Path], contents: Contents, ids: Ids) -> dict[str, Any] | None:
     """Describe a table by the file that types it best; None where its rows are not in the release."""
-    names = {path.suffix: name for name, path in data.items() if path.stem == table.name}
+    names = {path.suffix: name for name, path in sorted(data.items(), reverse=True) if table_of(path) == table.name}
     suffix = next((one for one in (".parquet", ".csv") if one in names), None)
     if suffix is None:
         return None
+    parted = sum(path.suffix == suffix and table_of(path) == table.name for path in data.values()) > 1
+    source = ("fileSet", ids.of(f"{table.name}-parts{suffix}")) if parted else ("fileObject", ids.of(names[suffix]))
     keys = [one.name for one in table.columns if one.role in {"key", "subject"} and not table.time]
     links = {one.column: one for one in table.links}
     fields = []
@@ -168,10 +191,10 @@ def _records(table: Table, data: Mapping[str, Path], contents: Contents, ids: Id
             "name": column.name,
             "description": told_column(column),
             "dataType": _type(column, suffix),
-            "source": {"fileObject": {"@id": ids.of(names[suffix])}, "extract": {"column": column.name}},
+            "source": {source[0]: {"@id": source[1]}, "extract": {"column": column.name}},
         }
         link = links.get(column.name)
-        if link is not None and any(path.stem == link.to_table for path in data.values()):
+        if link is not None and any(table_of(path) == link.to_table for path in data.values()):
             field["references"] = {"field": {"@id": ids.of(link.to_table, link.to_column)}}
         fields.append(field)
     return {
@@ -182,6 +205,11 @@ def _records(table: Table, data: Mapping[str, Path], contents: Contents, ids: Id
         **({"key": {"@id": ids.of(table.name, keys[0])}} if keys else {}),
         "field": fields,
     }
+
+
+def table_of(path: Path) -> str:
+    """Return the table that a data file holds, or a part of."""
+    return re.sub(r"-\d{5}$", "", path.stem)
 
 
 def _type(column: Column, suffix: str) -> str:

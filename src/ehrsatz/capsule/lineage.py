@@ -23,6 +23,8 @@ TERMS = "urn:ehrsatz:terms:"
 
 def build(contents: Contents) -> dict[str, Any]:
     """Return the provenance of a release as PROV-JSON."""
+    if contents.simulated:
+        return _simulated(contents)
     source = contents.scenario.get("source") or {}
     steps = contents.synthetic.provenance.steps
     told = {
@@ -120,6 +122,80 @@ def build(contents: Contents) -> dict[str, Any]:
         "wasAssociatedWith": _pairs(
             "prov:activity", "prov:agent", *((name.partition(":")[2], "ehrsatz") for name in activities)
         ),
+        "wasAttributedTo": _pairs("prov:entity", "prov:agent", ("synthetic", "ehrsatz"), ("verdict", "ehrsatz")),
+    }
+
+
+def _simulated(contents: Contents) -> dict[str, Any]:
+    """Return the provenance of patients from knowledge alone."""
+    steps = contents.synthetic.provenance.steps
+    seed = {"ehr:seed": contents.scenario.get("seed")}
+    told = {
+        "run:knowledge": _about(
+            "Disease modules, distributions of the body's processes, a country's population: published figures with "
+            "their sources, part of the software",
+            "prov:Collection",
+            {"ehr:version": __version__},
+        ),
+        "run:schema": _about(
+            "What each column holds", "prov:Entity", {"ehr:fingerprint": contents.synthetic.schema.fingerprint}
+        ),
+        "run:synthetic": _about(
+            contents.summary,
+            "prov:Collection",
+            {"ehr:origin": contents.synthetic.provenance.origin, "ehr:subjects": contents.synthetic.n_subjects},
+        ),
+        "run:scores": _about("Every score, in scores.json", "prov:Entity", {}),
+        "run:policy": _about(
+            "The thresholds, in verdict.json", "prov:Plan", {"ehr:name": contents.verdict.policy.get("name")}
+        ),
+        "run:verdict": _about(
+            "What the gate decided, in verdict.json", "prov:Entity", {"ehr:decision": contents.verdict.decision}
+        ),
+    }
+    activities = {
+        "run:simulate": _about(
+            "Simulate patients", None, {**seed, "ehr:steps": _text([one.as_dict() for one in steps])}
+        ),
+        "run:evaluate": _about("Hold the patients against published figures and plausibility rules", None, {}),
+        "run:judge": _about("Hold the scores against the policy", None, {}),
+    }
+    names = [name.partition(":")[2] for name in activities]
+    return {
+        "prefix": {"ehr": TERMS, "run": f"urn:ehrsatz:run:{run_id(contents)}:"},
+        "entity": told,
+        "activity": activities,
+        "agent": {
+            "run:ehrsatz": {
+                "prov:type": _name("prov:SoftwareAgent"),
+                "prov:label": f"ehrsatz {__version__}",
+                "ehr:version": __version__,
+            }
+        },
+        "used": _pairs(
+            "prov:activity",
+            "prov:entity",
+            ("simulate", "knowledge"),
+            ("simulate", "schema"),
+            ("evaluate", "synthetic"),
+            ("judge", "scores"),
+            ("judge", "policy"),
+        ),
+        "wasGeneratedBy": _pairs(
+            "prov:entity",
+            "prov:activity",
+            ("synthetic", "simulate"),
+            ("scores", "evaluate"),
+            ("verdict", "judge"),
+        ),
+        "wasDerivedFrom": _pairs(
+            "prov:generatedEntity",
+            "prov:usedEntity",
+            ("synthetic", "knowledge"),
+            ("scores", "synthetic"),
+            ("verdict", "scores"),
+        ),
+        "wasAssociatedWith": _pairs("prov:activity", "prov:agent", *((name, "ehrsatz") for name in names)),
         "wasAttributedTo": _pairs("prov:entity", "prov:agent", ("synthetic", "ehrsatz"), ("verdict", "ehrsatz")),
     }
 

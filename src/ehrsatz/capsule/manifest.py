@@ -66,7 +66,7 @@ def build(contents: Contents, *, kept: bool, files: Mapping[str, Path]) -> dict[
         "provenance": dataset.provenance.as_dict(),
         "n_subjects": dataset.n_subjects,
         "data_included": kept,
-        "content": content(dataset) if kept else {},
+        "content": content(dataset) if kept and isinstance(dataset, Dataset) else {},
         "documents": sorted(contents.documents),
         "files": {name: file_hash(path) for name, path in sorted(files.items())},
         "sizes": {name: path.stat().st_size for name, path in sorted(files.items())},

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ehrsatz import registry
 from ehrsatz.capsule import card, crate, croissant, lineage, manifest, strict
-from ehrsatz.capsule.contents import APPROVALS, DATA, LIMITS, MANIFEST, NOT_FOR, OWN, SIGNATURE, USES, Contents, told_of
+from ehrsatz.capsule.contents import APPROVALS, DATA, MANIFEST, NOT_FOR, OWN, SIGNATURE, USES, Contents, told_of
 from ehrsatz.capsule.stage import check_target, files_of, staged
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError
 from ehrsatz.exporters.base import writing
 
-__all__ = ["Contents", "check_target", "readme", "staged", "write"]
+__all__ = ["Contents", "check_target", "complete", "readme", "staged", "write"]
 
 
 def write(folder: str | Path, contents: Contents, *, formats: Sequence[str], keep_denied: bool = False) -> Path:
@@ -38,28 +39,52 @@ def write(folder: str | Path, contents: Contents, *, formats: Sequence[str], kee
         When the folder is not empty, cannot be written, or the disk is full; also for a document without a proper name.
     """
     kept = contents.verdict.decision != "deny" or keep_denied
+    assert isinstance(contents.synthetic, Dataset), "rows that were written already are described by `complete`"
     exporters = [registry.find("exporters", name)() for name in formats]
     _check_documents(contents.documents)
     with staged(folder) as stage:
         if kept:
             for exporter in exporters:
                 exporter.write(contents.synthetic, stage / DATA)
-        texts = {
-            **contents.documents,
-            "scores.json": _json(contents.scores),
-            "verdict.json": _json(contents.verdict.to_dict()),
-            "schema.yaml": _schema_text(contents.synthetic),
-            "datacard.md": card.render(contents, formats if kept else ()),
-            "prov.json": _json(lineage.build(contents)),
-            "README.txt": readme(contents, formats, kept),
-        }
-        for name, text in texts.items():
-            _put(stage / name, text.encode())
-        data = {name: path for name, path in _named(stage).items() if name.startswith(f"{DATA}/")}
-        _put(stage / "croissant.json", _json(croissant.build(contents, data)).encode())
-        _put(stage / "ro-crate-metadata.json", _json(crate.build(contents, _named(stage))).encode())
-        _put(stage / MANIFEST, strict.render(manifest.build(contents, kept=kept, files=_named(stage))))
+        _describe(stage, contents, formats, kept)
     return Path(folder)
+
+
+def complete(stage: Path, contents: Contents, *, formats: Sequence[str], keep_denied: bool = False) -> bool:
+    """Make a release of a hidden folder that holds the data files already, in `data`; return whether they stay.
+
+    Parameters
+    ----------
+    stage
+        Not yet at its place: whoever filled it moves it there.
+    contents, formats, keep_denied
+        As of `write`.
+    """
+    kept = contents.verdict.decision != "deny" or keep_denied
+    _check_documents(contents.documents)
+    if not kept:
+        shutil.rmtree(stage / DATA, ignore_errors=True)
+    _describe(stage, contents, formats, kept)
+    return kept
+
+
+def _describe(stage: Path, contents: Contents, formats: Sequence[str], kept: bool) -> None:
+    """Write everything beside the data files: documents, metadata, and at last the manifest of all."""
+    texts = {
+        **contents.documents,
+        "scores.json": _json(contents.scores),
+        "verdict.json": _json(contents.verdict.to_dict()),
+        "schema.yaml": _schema_text(contents),
+        "datacard.md": card.render(contents, formats if kept else ()),
+        "prov.json": _json(lineage.build(contents)),
+        "README.txt": readme(contents, formats, kept),
+    }
+    for name, text in texts.items():
+        _put(stage / name, text.encode())
+    data = {name: path for name, path in _named(stage).items() if name.startswith(f"{DATA}/")}
+    _put(stage / "croissant.json", _json(croissant.build(contents, data)).encode())
+    _put(stage / "ro-crate-metadata.json", _json(crate.build(contents, _named(stage))).encode())
+    _put(stage / MANIFEST, strict.render(manifest.build(contents, kept=kept, files=_named(stage))))
 
 
 def readme(contents: Contents, formats: Sequence[str], kept: bool) -> str:
@@ -91,7 +116,7 @@ def readme(contents: Contents, formats: Sequence[str], kept: bool) -> str:
         f"- {MANIFEST:<{wide}}  versions, seeds, a hash of every file; check them with: ehrsatz verify <this folder>",
         "",
         "What you must know:",
-        *(part for one in (*LIMITS, " ".join(USES), *NOT_FOR) for part in _wrapped(one)),
+        *(part for one in (*contents.limits, " ".join(USES), *NOT_FOR) for part in _wrapped(one)),
         "",
     ]
     return "\n".join(lines)
@@ -124,10 +149,12 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, 116, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _schema_text(dataset: Dataset) -> str:
+def _schema_text(contents: Contents) -> str:
     import yaml
 
-    return yaml.safe_dump(dataset.schema.to_dict(reasons=False), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.safe_dump(
+        contents.synthetic.schema.to_dict(reasons=False), sort_keys=False, allow_unicode=True, width=120
+    )
 
 
 def _json(data: Any) -> str:
