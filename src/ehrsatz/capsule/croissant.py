@@ -100,7 +100,7 @@ def build(contents: Contents, data: Mapping[str, Path]) -> dict[str, Any]:
         "rai:dataCollection": (
             "No data were collected for this dataset: its patients were simulated from published medical knowledge."
             if contents.simulated
-            else "No data were collected for this dataset: its rows were drawn from a statistical model that was fitted "
+            else "No data were collected for this dataset: its rows were drawn from a statistical model fitted "
             "to a real table. The real table is not part of it."
         ),
         "rai:dataCollectionType": ["Synthetic data generation"],
