@@ -182,7 +182,8 @@ class Natural:
         if fix is not None:
             goal = ndtri(fix.probabilities)
             shift = np.array([[np.interp(COLUMNS, goal, row) for row in rows] for rows in fix.shift])  # (2, K, C)
-            table = table + _over_age(shift, fix.ages, age)
+            grown = np.clip((age - JOIN) / (growth.GROWN - JOIN), 0, 1) if one.chart is not None else np.ones(len(age))
+            table = table + _over_age(shift, fix.ages, age) * grown[None, :, None]  # charts are left as they are
         return np.clip(np.maximum.accumulate(table, axis=2), one.low, one.high)
 
 
