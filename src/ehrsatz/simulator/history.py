@@ -7,7 +7,7 @@ of that day), NaN where there is none. Rows of spells, courses and attacks are s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +61,29 @@ class People:
     def n(self) -> int:
         """Number of people."""
         return len(self.number)
+
+    def take(self, rows: Ints) -> People:
+        """Return some of the people (rows rising), with the deliveries of theirs."""
+        arrays = {
+            one.name: getattr(self, one.name)[rows]
+            for one in fields(self)
+            if isinstance(getattr(self, one.name), np.ndarray)
+        }
+        births = self.deliveries
+        if births is not None:
+            place = np.full(self.n, -1, np.int64)
+            place[rows] = np.arange(len(rows))
+            keep = place[births.person] >= 0
+            births = replace(
+                births,
+                person=place[births.person[keep]],
+                birth=births.birth[keep],
+                child=births.child[keep],
+                gestation=births.gestation[keep],
+            )
+        attributes = {name: values[rows] for name, values in self.attributes.items()}
+        other = {name: values[rows] for name, values in self.other.items()}
+        return replace(self, **arrays, attributes=attributes, other=other, deliveries=births)
 
     def age(self, person: Ints, time: Floats) -> Floats:
         """Return ages in years of people (R,) at moments (R,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def history(known: Known, cohort: Cohort, number: Ints) -> History:
 
 def _choose(known: Known, cohort: Cohort, folk: People, rows: Ints, pins: dict[str, Pin], taking: dict) -> Ints:  # type: ignore[type-arg]
     """Return which candidate (K,) each bound person lives."""
-    part = taken(folk, rows)
+    part = folk.take(rows)
     some = {name: Pin(*(getattr(pin, one.name)[rows] for one in fields(pin))) for name, pin in pins.items()}
     drugs = {pair: ages[rows] for pair, ages in taking.items()}
     weight = np.stack(
@@ -62,27 +62,3 @@ def _choose(known: Known, cohort: Cohort, folk: People, rows: Ints, pins: dict[s
     bounds = np.cumsum(weight, axis=1)
     u = addressed(cohort.seed, "simulator", "candidate", subjects=part.number)[:, 0] * bounds[:, -1]
     return np.minimum((bounds <= u[:, None]).sum(axis=1), CANDIDATES - 1)
-
-
-def taken(folk: People, rows: Ints) -> People:
-    """Return some of the people (rows rising), with the deliveries of theirs."""
-    arrays = {
-        one.name: getattr(folk, one.name)[rows]
-        for one in fields(folk)
-        if isinstance(getattr(folk, one.name), np.ndarray)
-    }
-    births = folk.deliveries
-    if births is not None:
-        place = np.full(folk.n, -1, np.int64)
-        place[rows] = np.arange(len(rows))
-        keep = place[births.person] >= 0
-        births = replace(
-            births,
-            person=place[births.person[keep]],
-            birth=births.birth[keep],
-            child=births.child[keep],
-            gestation=births.gestation[keep],
-        )
-    attributes = {name: values[rows] for name, values in folk.attributes.items()}
-    other = {name: values[rows] for name, values in folk.other.items()}
-    return replace(folk, **arrays, attributes=attributes, other=other, deliveries=births)
