@@ -178,7 +178,7 @@ def settle(records: Records, history: History, coverage: Coverage, prices: Price
             amount[rows] = prices.cents(k, code[rows], u[rows])
     begins = np.searchsorted(claim, np.arange(len(met.person)))
     total = np.add.reduceat(amount, begins) if len(amount) else np.zeros(0, np.int64)
-    covered = coverage.at(met.person, met.start)
+    covered = coverage.at(met.person, met.stop)  # the day of the claim
     paid = _payments(records, history, coverage, covered, total, prices.table)
     number = np.arange(len(claim)) - begins[claim] + 1 if len(claim) else claim
     return Ledger(covered, total, paid[0], claim, number, kind, code, amount, time, *paid[1:])

@@ -23,12 +23,14 @@ FRACTURES = {
     "D": "subsequent encounter for fracture with routine healing",
 }
 PATHOLOGICAL = {**FRACTURES, "A": "initial encounter for fracture"}  # of chapter 13: M80, M84
-OTHERS = {  # further 7th characters of ICD-10-CM, by category, as its tabular list gives them
-    "H40": dict(zip("01234", [f"{w} stage" for w in ("", "mild", "moderate", "severe", "indeterminate")], strict=True)),
+_EYES = {"1": "right eye", "2": "left eye", "3": "bilateral", "9": "unspecified eye"}
+_GLAUCOMA = ("stage unspecified", "mild stage", "moderate stage", "severe stage", "indeterminate stage")
+OTHERS = {  # further 7th characters of ICD-10-CM by the code they end, as its tabular list gives them
+    **dict.fromkeys(("E08", "E09", "E10", "E11", "E13"), _EYES),
+    "H40": dict(zip("01234", _GLAUCOMA, strict=True)),
     "M1A": {"0": "without tophus (tophi)", "1": "with tophus (tophi)"},
     "O": {"0": "not applicable or unspecified", **{k: f"fetus {k}" for k in "12345"}, "9": "other fetus"},
 }
-OTHERS["H40"]["0"] = "stage unspecified"
 _BROKEN = ("S02", "S12", "S22", "S32", "S42", "S49", "S52", "S59", "S62", "S72", "S79", "S82", "S89", "S92", "S99")
 
 
