@@ -10,7 +10,7 @@ from pathlib import Path
 from ehrsatz.errors import UnknownNameError, nearest
 from ehrsatz.rules.statement import Statement
 
-THEMES = ("timeline", "people", "stays", "keys", "totals", "codes", "labs", "drugs")
+THEMES = ("timeline", "people", "stays", "keys", "totals", "codes", "labs", "drugs", "diseases", "vaccines", "growth")
 INDEX = Path(__file__).parent / "data" / "index.json"
 
 
