@@ -18,6 +18,17 @@ from ehrsatz.errors import ScenarioError, nearest
 from ehrsatz.markup import load
 
 BUNDLED = ("heart_disease_uci",)
+COHORTS = (  # bundled scenarios of simulated patients
+    "clinic",
+    "diabetes-registry",
+    "icu-sepsis",
+    "oncology",
+    "maternity",
+    "paediatrics",
+    "rare-disease",
+    "readmission",
+    "elderly-polypharmacy",
+)
 _PLACES = ("source.path", "source.url", "source.bundled")
 
 
@@ -104,16 +115,15 @@ class MissingPart(_Part):
     item: str = Field(description="Item or panel of the catalogue, as in hba1c.")
     share: float = Field(gt=0, le=1, description="Share of its rows that is absent.")
     mechanism: Literal["MCAR", "MAR", "MNAR"] = Field(
-        default="MCAR", description="Independent of all; of what is seen (`on`); or of the value itself."
+        default="MCAR", description="Independent of all; of what is seen (`by`); or of the value itself."
     )
-    on: Literal["age", "sex", "insurance", "income"] = Field(default="age", description="What MAR hangs on.")
+    by: Literal["age", "sex", "insurance", "income"] = Field(default="age", description="What MAR hangs on.")
     above: bool = Field(default=True, description="Whether the higher are more often absent (three to one).")
 
 
 class SimulatorPart(_Part):
     """Patients from knowledge alone: who, where, when, how many with what."""
 
-    scenario: str | None = Field(default=None, description="A bundled scenario to start from, as in clinic.")
     locale: str = Field(default="us", description="A bundled country (us, uk) or the folder of one.")
     reference: datetime.date = Field(default=datetime.date(2025, 12, 31), description="The day the records end.")
     history_years: float = Field(
@@ -279,8 +289,25 @@ class Scenario(_Part):
 
     @classmethod
     def example(cls) -> Scenario:
-        """Return the run on the bundled public table that `ehrsatz fabricate` makes when nothing is named."""
+        """Return the run on the bundled public table, UCI heart disease."""
         return cls.from_file(Path(__file__).parent / "bundled" / f"{BUNDLED[0]}.yaml")
+
+    @classmethod
+    def cohort(cls, name: str = COHORTS[0]) -> Scenario:
+        """Return a bundled scenario of simulated patients; the first is what `ehrsatz fabricate` makes by itself.
+
+        Raises
+        ------
+        ScenarioError
+            When none has this name.
+        """
+        if name not in COHORTS:
+            raise ScenarioError(
+                f"Expected a bundled scenario: {', '.join(COHORTS)}.",
+                f"'{name}' is none of them.{nearest(name, COHORTS)}",
+                "Name one of these, or a scenario file.",
+            )
+        return cls.from_file(Path(__file__).parent / "bundled" / "scenarios" / f"{name}.yaml")
 
     @classmethod
     def from_file(cls, path: str | Path) -> Scenario:
@@ -302,6 +329,7 @@ class Scenario(_Part):
                 "source.path": source.path and str(base / source.path),
                 "source.schema": source.schema_file and str(base / source.schema_file),
                 "policy": str(base / data.policy) if isinstance(data.policy, str) and _is_path(data.policy) else None,
+                **_beside(base, data.simulator),
             }
         )
 
@@ -341,6 +369,10 @@ class Scenario(_Part):
         data = self.model_dump(mode="json", by_alias=True)
         for key in ("path", "url", "schema"):
             data["source"].pop(key)
+        if data.get("simulator"):
+            for key in ("modules", "calibration", "cpt"):
+                if data["simulator"][key] is not None:
+                    data["simulator"][key] = "given"  # a path; what it holds stands in the fingerprint of the run
         del data["workers"], data["output"]["folder"], data["output"]["keep_denied"]
         if isinstance(self.policy, str):
             del data["policy"]  # a path; the policy itself stands in the verdict
@@ -350,6 +382,14 @@ class Scenario(_Part):
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of a scenario file."""
         return cls.model_json_schema(by_alias=True)
+
+
+def _beside(base: Path, part: SimulatorPart | None) -> dict[str, str]:
+    """Return the paths of a simulator's part, relative to the scenario's folder."""
+    found = {} if part is None else {"modules": part.modules, "calibration": part.calibration, "cpt": part.cpt}
+    if part is not None and _is_path(part.locale):
+        found["locale"] = part.locale
+    return {f"simulator.{key}": str(base / value) for key, value in found.items() if value is not None}
 
 
 def _is_path(text: str) -> bool:
