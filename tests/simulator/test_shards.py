@@ -178,7 +178,9 @@ def test_bad_wishes(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 
 
-@pytest.mark.parametrize(("how", "workers"), [(signal.SIGKILL, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2)])
+@pytest.mark.parametrize(
+    ("how", "workers"), [(signal.SIGKILL, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2), (signal.SIGINT, 2)]
+)
 def test_a_killed_process_leaves_what_another_goes_on_with(
     how: signal.Signals, workers: int, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
@@ -197,8 +199,14 @@ def test_a_killed_process_leaves_what_another_goes_on_with(
     until = time.monotonic() + 60
     while time.monotonic() < until and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
         time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers_there = children.read_text().split() if children.exists() else []
     process.send_signal(how)
     process.wait()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in workers_there) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not [pid for pid in workers_there if Path(f"/proc/{pid}").exists()]  # gone with their parent
     assert not (tmp_path / "out").exists() and journal.exists()
     made = run(tmp_path / "out", formats=("parquet", "csv"), workers=workers)
     assert made.n_kept >= 2 and contents(tmp_path / "out") == whole and not hidden(tmp_path / "out").exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -114,6 +115,7 @@ def _received(pipe: Connection, number: int) -> Any:
 def _serve(pipe: Connection, job: Callable[[int], Any]) -> None:
     """Do jobs until the other end is closed. Ctrl-C goes to the parent alone, which then ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, daemon=True).start()
     while True:
         try:
             number = pipe.recv()
@@ -130,6 +132,14 @@ def _serve(pipe: Connection, job: Callable[[int], Any]) -> None:
             pipe.send(answer)
         except (BrokenPipeError, ConnectionResetError):
             return
+
+
+def _follow() -> None:
+    """End this process when its parent is gone, also in the middle of a job."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager
