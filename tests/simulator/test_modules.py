@@ -39,6 +39,8 @@ DEATHS = {
     "asthma": (3.5, 0.4, 3.0),
 }
 ALL = 3_280  # thousands, all causes, 2022
+# Deaths per 100,000 residents and year by the age bands above but the first, 2022; NCHS Data Brief 492.
+RATES = (15.3, 79.5, 163.4, 255.4, 453.3, 992.1, 1_978.7, 4_708.2, 14_389.6)
 
 
 @lru_cache
@@ -289,30 +291,28 @@ def test_sources(name: str) -> None:
 
 def thousands(one: Condition | Episode) -> float:
     """Return the deaths a year in thousands that a condition or an episode means for the United States."""
-    if isinstance(one, Episode):
-        if one.fatality is None:
-            return 0.0
-        return cases(one, one.incidence, one.fatality)
-    table = one.prevalence
-    if table is None:
+    return 1e3 * sum(people * danger(one, sex, age) for sex, age, people in residents())
+
+
+@lru_cache
+def carriers() -> dict[str, Table]:
+    """Return condition -> prevalence, over all modules."""
+    every = [one for name in FILES for one in module(name).conditions]
+    return {one.id: one.prevalence for one in every if one.prevalence is not None}
+
+
+def danger(one: Condition | Episode, sex: str, age: float) -> float:
+    """Return the deaths a year and person of a sex and age by one condition or episode.
+
+    Of an episode that needs conditions without a prevalence nothing is known here: it counts as none.
+    """
+    if isinstance(one, Condition):
+        return at(one.prevalence, sex, age) * rate(one, sex, age) if one.prevalence is not None else 0.0
+    if one.fatality is None:
         return 0.0
-    return 1e3 * sum(people * at(table, sex, age) for sex, age, people in residents()) * rate(one)
-
-
-def cases(one: Episode, incidence: Table, fatality: Table) -> float:
-    """Return thousands of deaths of an episode; of one that needs a condition, among those who have it."""
-    carriers = {
-        other.id: other.prevalence
-        for name in FILES
-        for other in module(name).conditions
-        if other.prevalence is not None
-    }
-    total = 0.0
-    for sex, age, people in residents():
-        has = min(1.0, sum(at(carriers[need], sex, age) for need in one.requires if need in carriers))
-        share = has if any(need in carriers for need in one.requires) else 1.0
-        total += people * share * at(incidence, sex, age) * at(fatality, sex, age)
-    return 1e3 * total
+    needed = [carriers()[need] for need in one.requires if need in carriers()]
+    share = min(1.0, sum(at(table, sex, age) for table in needed)) if one.requires else 1.0
+    return share * at(one.incidence, sex, age) * at(one.fatality, sex, age)
 
 
 def residents() -> Iterator[tuple[str, float, float]]:
@@ -329,8 +329,8 @@ def at(table: Table, sex: str, age: float) -> float:
     return table.of(sex)[band] if band >= 0 else 0.0  # type: ignore[arg-type]
 
 
-def rate(one: Condition) -> float:
-    """Return the mean excess deaths a year of those who have a condition, over its stages.
+def rate(one: Condition, sex: str, age: float) -> float:
+    """Return the mean excess deaths a year of those of a sex and age who have a condition, over its stages.
 
     Shares of the stages are those of people whom other things end at 1/12 a year.
     """
@@ -339,7 +339,7 @@ def rate(one: Condition) -> float:
         if death is None:
             return 0.0
         if death.per_year_by_age is not None:
-            return float(np.mean(death.per_year_by_age.of("female") + death.per_year_by_age.of("male")))
+            return at(death.per_year_by_age, sex, age)
         return death.per_year
 
     out = yearly(one.mortality)
@@ -369,3 +369,20 @@ def test_all_deaths() -> None:
     if "covid19" in found:
         found["covid19"] *= 0.2
     assert sum(found.values()) < ALL, found
+
+
+@pytest.mark.parametrize("band", range(1, len(BANDS) - 1))
+def test_deaths_of_an_age(band: int) -> None:
+    """At no age do the modules kill more people than die, COVID-19 taken at its count of 2024."""
+    low, high = BANDS[band], BANDS[band + 1]
+    here = [(sex, age, people) for sex, age, people in residents() if low <= age < high]
+    total = sum(people for _, _, people in here)
+    found = {
+        one.id: 1e5 * sum(people * danger(one, sex, age) for sex, age, people in here) / total
+        for name in FILES
+        for one in parts(name)
+    }
+    if "covid19_severe" in found:
+        found["covid19_severe"] *= 0.1
+    most = sorted(found.items(), key=lambda pair: -pair[1])[:6]
+    assert sum(found.values()) < RATES[band - 1], most
