@@ -6,7 +6,7 @@ conditions, processes, panels and items, codes, and parts that point at each oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ehrsatz.clinical import ICD10CM, LOINC, RXNORM, SNOMED
@@ -44,8 +44,9 @@ def crosscheck(modules: Iterable[Module], facts: Facts, loose: Iterable[str] = (
     """
     modules = tuple(modules)
     conditions = {one.id for module in modules for one in module.conditions}
+    stages = {one.id: tuple(s.id for s in one.stages) for module in modules for one in module.conditions}
     episodes = {one.id for module in modules for one in module.episodes}
-    check = _Check(facts, frozenset(conditions), frozenset(episodes), frozenset(loose))
+    check = _Check(facts, frozenset(conditions), frozenset(episodes), frozenset(loose), stages)
     return [f"{module.module}.json: {place}: {words}" for module in modules for place, words in check.module(module)]
 
 
@@ -55,6 +56,7 @@ class _Check:
     conditions: frozenset[str]
     episodes: frozenset[str]
     loose: frozenset[str]
+    stages: Mapping[str, tuple[str, ...]]
 
     def module(self, module: Module) -> Found:
         for condition in module.conditions:
@@ -157,8 +159,11 @@ class _Check:
             yield f"{at}.stop_reasons", "expected with stop_per_year"
         for i, panel in enumerate(drug.monitor):
             yield from self.named(f"{at}.monitor.{i}", "panel", panel, self.facts.panels)
-        for i, name in enumerate(drug.avoid):
+        for i, word in enumerate(drug.avoid):
+            name, _, stage = word.partition(".")
             yield from self.known(f"{at}.avoid.{i}", name)
+            if stage and name not in self.loose and stage not in (stages := self.stages.get(name, ())):
+                yield f"{at}.avoid.{i}", f"'{name}' has no stage '{stage}'.{nearest(stage, stages)}"
 
     def procedure(self, at: str, one: Procedure) -> Found:
         yield from self.code(f"{at}.snomed", SNOMED, one.snomed)

@@ -246,7 +246,8 @@ def _order(all_of_them: list[Entity]) -> tuple[tuple[Entity, ...], list[str]]:
             movers.setdefault(process, set()).add(one.id)
     hard = {name: requirements(one, movers) & by_id.keys() for name, one in by_id.items()}
     soft = {
-        name: {other for drug in one.treatments for other in drug.avoid} & by_id.keys() for name, one in by_id.items()
+        name: {other.partition(".")[0] for drug in one.treatments for other in drug.avoid} & by_id.keys()
+        for name, one in by_id.items()
     }
     done: set[str] = set()
     order: list[Entity] = []

@@ -177,7 +177,9 @@ class Treatment(Part):
     effects: tuple[Effect, ...] = ()
     stop_per_year: NonNegative = 0.0
     stop_reasons: dict[str, Share] = Field(default_factory=dict, description="Sum to 1.")
-    avoid: tuple[Name, ...] = Field(default=(), description="Conditions that rule it out, or 'pregnancy'.")
+    avoid: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")], ...] = Field(
+        default=(), description="Conditions that rule it out, from a stage on as in 'ckd.stage_4', or 'pregnancy'."
+    )
     ages: tuple[float, float] | None = None
     sex: Sex | None = None
     monitor: tuple[Name, ...] = Field(default=(), description="Panels ordered when it begins, and yearly.")
