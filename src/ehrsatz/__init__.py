@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "read": "ehrsatz.pipeline",
     "generator": "ehrsatz.pipeline",
+    "check": "ehrsatz.pipeline",
     "evaluate": "ehrsatz.pipeline",
     "judge": "ehrsatz.pipeline",
     "export": "ehrsatz.pipeline",

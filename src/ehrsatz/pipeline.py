@@ -7,8 +7,9 @@ before the last step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,21 @@ from ehrsatz.generators.build import check_given, described, generator, generato
 from ehrsatz.generators.draw import check_room, draw, matching
 from ehrsatz.privacy.identifiers import drop_proposed
 from ehrsatz.provenance import Origin
-from ehrsatz.rules.base import Finding
-from ehrsatz.rules.constraints import check, propose
+from ehrsatz.rules.base import Finding, Rule
+from ehrsatz.rules.check import Findings
+from ehrsatz.rules.check import check as check_rules
+from ehrsatz.rules.constraints import check as check_constraints
+from ehrsatz.rules.constraints import propose
+from ehrsatz.rules.mapping import Mapping as TableMapping
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
 from ehrsatz.schema import Schema
 from ehrsatz.sources.paths import choose, kind_of
+from ehrsatz.sources.tables import tables
 
 CHECKED = 2000  # subjects of each half on which names and formulas are checked before any work
 STEPS = ("read", "fit", "sample", "evaluate", "judge", "write")
 
-__all__ = ["evaluate", "export", "fabricate", "generator", "judge", "read", "verify"]
+__all__ = ["check", "evaluate", "export", "fabricate", "generator", "judge", "read", "verify"]
 
 
 # ---------------------------------------------------------------------- the flow
@@ -153,7 +159,7 @@ def evaluate_plan(plan: Scenario, train: Dataset, holdout: Dataset, synthetic: D
     """Measure what a scenario asks for; with evaluation switched off, check the constraints alone."""
     if not plan.evaluation.enabled:
         nothing = measure(train, holdout, synthetic, task=task_of(plan), seed=plan.seed, metrics=())
-        return Measured(nothing, tuple(check(synthetic)))
+        return Measured(nothing, tuple(check_constraints(synthetic)))
     return evaluate(
         train,
         holdout,
@@ -268,6 +274,44 @@ def bundled(name: str) -> Path:
     return Path(__file__).parent / "bundled" / f"{name}.csv"
 
 
+# ---------------------------------------------------------------------- check
+def check(
+    source: Any,
+    *,
+    rules: Iterable[str | Rule] | None = None,
+    mapping: TableMapping | str | Path | None = None,
+    severity: str | None = None,
+    reference: datetime | None = None,
+) -> Findings:
+    """Check clinical data against the plausibility rules; nothing is changed.
+
+    Parameters
+    ----------
+    source
+        A dataset, or anything that `read` takes: a path, a folder, an address of a database, frames.
+    rules
+        Ids, beginnings of ids such as "birth", or rules; all where None.
+    mapping
+        Which table and column is which: the name of a shipped mapping, the path of a mapping file, or a mapping; found
+        by the names of the tables where None.
+    severity
+        Only "error" or only "warning".
+    reference
+        The day on which the data were drawn; without it nothing is too late.
+
+    Returns
+    -------
+    One finding per rule that could be checked; `skipped` says of the others what the data lack.
+
+    Raises
+    ------
+    EhrsatzError
+        When the source cannot be read, no mapping fits, or a name is unknown.
+    """
+    data = source if isinstance(source, Dataset) else tables(source)
+    return check_rules(data, rules=rules, mapping=mapping, severity=severity, reference=reference)
+
+
 # ---------------------------------------------------------------------- evaluate and judge
 @dataclass(frozen=True)
 class Measured:
@@ -338,7 +382,7 @@ def evaluate(
         workers=workers,
         progress=progress,
     )
-    return Measured(scores, tuple(check(synthetic)))
+    return Measured(scores, tuple(check_constraints(synthetic)))
 
 
 def policy_of(scenario: Scenario) -> Policy:

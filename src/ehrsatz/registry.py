@@ -7,7 +7,9 @@ Each room's variants stand here as "module:Class"; outside packages add theirs u
 from __future__ import annotations
 
 import importlib
+import json
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from ehrsatz.errors import UnknownNameError, nearest
@@ -133,7 +135,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "inference": "ehrsatz.evaluation.privacy.inference:Inference",
         "tcap": "ehrsatz.evaluation.privacy.inference:Tcap",
     },
-    "rules": {},
+    "rules": {},  # several hundred, by id, from the index beside them: see below
     "exporters": {
         "csv": "ehrsatz.exporters.csv:CsvExporter",
         "parquet": "ehrsatz.exporters.parquet:ParquetExporter",
@@ -145,6 +147,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "frame": "ehrsatz.sources.frame:FrameSource",
     },
 }
+
+RULES: dict[str, dict[str, str]] = json.loads(
+    (Path(__file__).parent / "rules" / "data" / "index.json").read_text(encoding="utf-8")
+)  # id -> title, severity, theme; written by `python -m ehrsatz.rules.catalogue`
+BUILT_IN["rules"] = {rule: f"ehrsatz.rules.catalogue:{rule}" for rule in RULES}
 
 
 def names(room: str) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ def doctor(
     Examples:
       ehrsatz doctor
       ehrsatz doctor --list generators
+      ehrsatz doctor --list rules
     """
     from ehrsatz import __version__, extras, registry
     from ehrsatz.errors import UnknownNameError, nearest
@@ -60,6 +61,9 @@ def doctor(
         names = list(registry.names(list_))
         if as_json:
             show_json(names)
+        elif list_ == "rules":
+            told = registry.RULES
+            typer.echo("\n".join("\t".join((one, *_words(told.get(one, {})))) for one in names))
         else:
             typer.echo("\n".join(names))
         return
@@ -78,6 +82,11 @@ def doctor(
         show_table(
             ("part", "version", "to get it"), [(name, found or "absent", advice) for name, found, advice in rows]
         )
+
+
+def _words(rule: dict[str, str]) -> tuple[str, ...]:
+    """Severity and title of a rule that ships; nothing of a plugin's, which would have to be imported."""
+    return (rule["severity"], rule["title"]) if rule else ()
 
 
 def _version(name: str) -> str:

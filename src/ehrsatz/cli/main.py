@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from ehrsatz import __version__
-from ehrsatz.cli import capsule, cost, doctor, fabricate, inspect, judging, model, monitor, review
+from ehrsatz.cli import capsule, check, cost, doctor, fabricate, inspect, judging, model, monitor, review
 from ehrsatz.cli.screen import say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 for command, line in (
     (fabricate.fabricate, "From a real table to a judged release, in one go."),
     (inspect.inspect, "Show what each column holds; write a schema to edit."),
+    (check.check, "Check clinical data against the plausibility rules."),
     (model.fit, "Learn a model from a table and save it."),
     (model.sample, "Draw rows from a saved model."),
     (judging.evaluate, "Measure synthetic rows against real ones."),

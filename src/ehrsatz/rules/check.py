@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping as Keyed
+from collections.abc import Iterable
+from collections.abc import Mapping as Keyed
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from ehrsatz import registry
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, UnknownNameError, nearest
 from ehrsatz.rules.base import Finding, Rule
-from ehrsatz.rules.catalogue import by_id, rules as shipped
+from ehrsatz.rules.catalogue import by_id
+from ehrsatz.rules.catalogue import rules as shipped
 from ehrsatz.rules.mapping import Mapping, mapping_of
 from ehrsatz.rules.statement import Statement
 from ehrsatz.rules.view import View

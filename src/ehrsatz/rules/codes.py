@@ -106,9 +106,9 @@ def _columns(view: View, system: str) -> Iterator[tuple[str, str]]:
     """Columns of a code system in these data."""
     for table in clinical.schema().tables:
         for column in table.columns:
-            if column.kind == "code" and view.has(f"{table.name}.{column.name}"):
-                if view.system(table.name, column.name) == system:
-                    yield table.name, column.name
+            here = column.kind == "code" and view.has(f"{table.name}.{column.name}")
+            if here and view.system(table.name, column.name) == system:
+                yield table.name, column.name
 
 
 def _every(system: str, test: Callable[[str], bool]) -> Body:

@@ -145,7 +145,12 @@ def _stage(name: str, low: float, high: float) -> Body:
             return told("condition", np.zeros_like(here), here)
         place = np.searchsorted(measures.keys, keys + DAY, "right") - 1
         at = np.maximum(place, 0)
-        near = (place >= 0) & (measures.keys[at] >> 34 == keys >> 34) & (np.abs(keys - measures.keys[at]) < YEAR) & (keys >= 0)
+        near = (
+            (place >= 0)
+            & (measures.keys[at] >> 34 == keys >> 34)
+            & (np.abs(keys - measures.keys[at]) < YEAR)
+            & (keys >= 0)
+        )
         value = measures.values[at]
         known = here & near
         return told("condition", known, known & ((value < low) | (value > high)))
@@ -188,7 +193,9 @@ def _once(name: str) -> Body:
     def body(view: View) -> list[Found]:
         here = procedure(view, name) & (view.patient("procedure") >= 0) & (view.times("procedure", "start") >= 0)
         first = _earliest(view, "procedure", "start", here)
-        return told("procedure", here, here & (view.times("procedure", "start") > first[view.patient("procedure")] + 2 * DAY))
+        return told(
+            "procedure", here, here & (view.times("procedure", "start") > first[view.patient("procedure")] + 2 * DAY)
+        )
 
     return body
 
@@ -197,7 +204,9 @@ def _gone(name: str, after: str, days: int) -> Body:
     def body(view: View) -> list[Found]:
         here = condition(view, after) & (view.patient("condition") >= 0)
         first = _earliest(view, "procedure", "start", procedure(view, name))
-        return told("condition", here, here & (view.times("condition", "onset") > first[view.patient("condition")] + days * DAY))
+        return told(
+            "condition", here, here & (view.times("condition", "onset") > first[view.patient("condition")] + days * DAY)
+        )
 
     return body
 
@@ -224,7 +233,9 @@ def _no_biopsy(view: View) -> list[Found]:
     here = condition(view, "cancer_solid") & (view.patient("condition") >= 0)
     looked = _who(view, "procedure", procedure(view, "biopsy") | procedure(view, "cancer_treatment"))
     if view.has("report.text"):
-        words = view.coded("report", "display").where(lambda text: any(word in text.casefold() for word in ("patholog", "biops", "cytolog")))
+        words = view.coded("report", "display").where(
+            lambda text: any(word in text.casefold() for word in ("patholog", "biops", "cytolog"))
+        )
         looked |= _who(view, "report", words)
     procedures = _who(view, "procedure", np.ones(view.height("procedure"), dtype=bool))
     place = view.patient("condition")
@@ -256,7 +267,11 @@ def _same_active(view: View) -> list[Found]:
     """A chronic condition that begins again while it is still on the list: codes of more than a year without an end."""
     name = "code" if view.has("condition.code") else "snomed_code"
     codes = view.coded("condition", name).at.astype(np.int64)
-    who, onset, end = view.patient("condition").astype(np.int64), view.times("condition", "onset"), view.times("condition", "abatement")
+    who, onset, end = (
+        view.patient("condition").astype(np.int64),
+        view.times("condition", "onset"),
+        view.times("condition", "abatement"),
+    )
     open_ = np.where(end >= 0, end, EVER - 1)
     good = (who >= 0) & (codes >= 0) & (onset >= 0)
     rows = np.flatnonzero(good)
@@ -275,26 +290,116 @@ def _statement(id_: str, title_: str, severity: str, needs: str, why: str, sourc
 def _rules() -> Iterator[Statement]:
     for key, name, causes, severity, why, source in CAUSES:
         words = " or ".join(title("conditions", one) for one in causes)
-        yield _statement(f"cause.{key}", f"{_cap(title('conditions', name))} without {words}", severity, DIAGNOSES, why, source, _cause(name, causes))
+        yield _statement(
+            f"cause.{key}",
+            f"{_cap(title('conditions', name))} without {words}",
+            severity,
+            DIAGNOSES,
+            why,
+            source,
+            _cause(name, causes),
+        )
     for key, one, other, severity, why, source in EXCLUDES:
         body = _both_thyroids if key == "thyroid" else _excluded(one, other)
-        yield _statement(f"excludes.{key}", f"{_cap(title('conditions', one))} and {title('conditions', other)}", severity, DIAGNOSES, why, source, body)
+        yield _statement(
+            f"excludes.{key}",
+            f"{_cap(title('conditions', one))} and {title('conditions', other)}",
+            severity,
+            DIAGNOSES,
+            why,
+            source,
+            body,
+        )
     labs = "observation.code observation.value observation.unit observation.time"
     for name, low, high, span in CKD:
-        yield _statement(f"stage.{name.replace('ckd_stage', 'ckd')}", f"{title('conditions', name)} with an eGFR far outside {span}", WARNING, f"{DIAGNOSES} {labs}", "The stage is read off the eGFR; a third is left on either side for change and for noise.", "KDIGO CKD Guideline 2024, Kidney Int 2024;105(4S): GFR categories", _stage(name, low, high))
-    yield _statement("stage.ckd.back", "Stage of chronic kidney disease that begins after a higher one", WARNING, DIAGNOSES, "Chronic kidney disease does not heal; a transplant, or a stage that was set in an acute illness, is a false alarm.", "KDIGO CKD Guideline 2024, Kidney Int 2024;105(4S)", _stages_back)
+        yield _statement(
+            f"stage.{name.replace('ckd_stage', 'ckd')}",
+            f"{title('conditions', name)} with an eGFR far outside {span}",
+            WARNING,
+            f"{DIAGNOSES} {labs}",
+            "The stage is read off the eGFR; a third is left on either side for change and for noise.",
+            "KDIGO CKD Guideline 2024, Kidney Int 2024;105(4S): GFR categories",
+            _stage(name, low, high),
+        )
+    yield _statement(
+        "stage.ckd.back",
+        "Stage of chronic kidney disease that begins after a higher one",
+        WARNING,
+        DIAGNOSES,
+        "Chronic kidney disease does not heal; a transplant, or a stage that was set in an acute illness, is a false alarm.",
+        "KDIGO CKD Guideline 2024, Kidney Int 2024;105(4S)",
+        _stages_back,
+    )
     for key, name, reasons, why, source in INDICATIONS:
-        yield _statement(f"indication.{key}", f"{_cap(title('procedures', name))} without a diagnosis that calls for it", WARNING, f"{DONE} condition.code|condition.snomed_code condition.patient_id", f"{why} Records that list few diagnoses are a false alarm.", source, _indicated(name, reasons))
+        yield _statement(
+            f"indication.{key}",
+            f"{_cap(title('procedures', name))} without a diagnosis that calls for it",
+            WARNING,
+            f"{DONE} condition.code|condition.snomed_code condition.patient_id",
+            f"{why} Records that list few diagnoses are a false alarm.",
+            source,
+            _indicated(name, reasons),
+        )
     for name, severity, why in ONCE:
-        yield _statement(f"once.{name}", f"{_cap(title('procedures', name))} twice", severity, DONE, why, "By anatomy.", _once(name))
+        yield _statement(
+            f"once.{name}", f"{_cap(title('procedures', name))} twice", severity, DONE, why, "By anatomy.", _once(name)
+        )
     for key, name, after, days, severity, why, source in GONE:
-        yield _statement(f"gone.{key}", f"{_cap(title('conditions', after))} after {title('procedures', name)}", severity, f"{DIAGNOSES} {DONE}", why, source, _gone(name, after, days))
+        yield _statement(
+            f"gone.{key}",
+            f"{_cap(title('conditions', after))} after {title('procedures', name)}",
+            severity,
+            f"{DIAGNOSES} {DONE}",
+            why,
+            source,
+            _gone(name, after, days),
+        )
     for name in CANCERS:
-        yield _statement(f"cancer.untreated.{name.split('_')[0]}", f"{_cap(title('conditions', name))} for a year without treatment", WARNING, f"{DIAGNOSES} {DONE} encounter.start encounter.patient_id", "Cancer is treated, watched, or its patient comforted, and each leaves an entry.", "NCI, Cancer Treatment and Survivorship 2022, CA Cancer J Clin 2022;72:409, doi:10.3322/caac.21731", _untreated(name))
-    yield _statement("cancer.pathology", "Solid cancer without biopsy or operation", WARNING, f"{DIAGNOSES} {DONE}", "Cancer is diagnosed under the microscope. Records without procedures of the patient are not judged.", "College of American Pathologists, Cancer Protocols 2024; Surveillance Research Program, SEER: over 90 % microscopically confirmed", _no_biopsy)
-    yield _statement("birth.deliveries", "Two deliveries within 150 days", WARNING, DIAGNOSES, "Between two births lies a pregnancy; a second twin comes within days.", "Jukic AM et al., Hum Reprod 2013;28:2848, doi:10.1093/humrep/det297", _deliveries)
-    yield _statement("birth.long", "Pregnancy of more than 320 days", WARNING, f"{DIAGNOSES} condition.abatement", "Pregnancies end by 42 weeks from the last period, 294 days.", "Jukic AM et al., Hum Reprod 2013;28:2848, doi:10.1093/humrep/det297", _long_pregnancy)
-    yield _statement("twice.active", "Condition that begins again while it runs", WARNING, f"{DIAGNOSES} condition.abatement", "A running condition stands on the list once; encounter diagnoses repeat it.", "HL7 US Core 7.0 (2024), Condition Problems and Health Concerns", _same_active)
+        yield _statement(
+            f"cancer.untreated.{name.split('_')[0]}",
+            f"{_cap(title('conditions', name))} for a year without treatment",
+            WARNING,
+            f"{DIAGNOSES} {DONE} encounter.start encounter.patient_id",
+            "Cancer is treated, watched, or its patient comforted, and each leaves an entry.",
+            "NCI, Cancer Treatment and Survivorship 2022, CA Cancer J Clin 2022;72:409, doi:10.3322/caac.21731",
+            _untreated(name),
+        )
+    yield _statement(
+        "cancer.pathology",
+        "Solid cancer without biopsy or operation",
+        WARNING,
+        f"{DIAGNOSES} {DONE}",
+        "Cancer is diagnosed under the microscope. Records without procedures of the patient are not judged.",
+        "College of American Pathologists, Cancer Protocols 2024; Surveillance Research Program, SEER: over 90 % microscopically confirmed",
+        _no_biopsy,
+    )
+    yield _statement(
+        "birth.deliveries",
+        "Two deliveries within 150 days",
+        WARNING,
+        DIAGNOSES,
+        "Between two births lies a pregnancy; a second twin comes within days.",
+        "Jukic AM et al., Hum Reprod 2013;28:2848, doi:10.1093/humrep/det297",
+        _deliveries,
+    )
+    yield _statement(
+        "birth.long",
+        "Pregnancy of more than 320 days",
+        WARNING,
+        f"{DIAGNOSES} condition.abatement",
+        "Pregnancies end by 42 weeks from the last period, 294 days.",
+        "Jukic AM et al., Hum Reprod 2013;28:2848, doi:10.1093/humrep/det297",
+        _long_pregnancy,
+    )
+    yield _statement(
+        "twice.active",
+        "Condition that begins again while it runs",
+        WARNING,
+        f"{DIAGNOSES} condition.abatement",
+        "A running condition stands on the list once; encounter diagnoses repeat it.",
+        "HL7 US Core 7.0 (2024), Condition Problems and Health Concerns",
+        _same_active,
+    )
 
 
 def _cap(text: str) -> str:

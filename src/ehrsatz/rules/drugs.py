@@ -134,7 +134,11 @@ def _times(view: View) -> tuple[Whole, Whole, Whole]:
     """Patients, starts and ends of all medications; one without an end runs for 90 days where completed, else on."""
     start = view.times("medication", "start")
     stop = view.times("medication", "stop")
-    return view.patient("medication").astype(np.int64), start, np.where(stop >= start, stop, np.where(stop >= 0, start, EVER))
+    return (
+        view.patient("medication").astype(np.int64),
+        start,
+        np.where(stop >= start, stop, np.where(stop >= 0, start, EVER)),
+    )
 
 
 def _onsets(view: View) -> tuple[Whole, Whole, Whole]:
@@ -315,14 +319,20 @@ def _dose(name: str, times: float) -> Body:
 
 def _is(view: View, words: list[str]) -> Flags:
     display = view.coded("medication", "display")
-    return display.where(lambda text: any(word in text.casefold() for word in words) and "/" not in text.replace("mg/ml", "").replace("MG/ML", ""))
+    return display.where(
+        lambda text: (
+            any(word in text.casefold() for word in words) and "/" not in text.replace("mg/ml", "").replace("MG/ML", "")
+        )
+    )
 
 
 def _milligrams(view: View, entry: dict[str, object]) -> np.ndarray:
     factors = {"mg": 1.0, "g": 1000.0, "ug": 0.001, "[iU]": 1.0, "U": 1.0, "[USP'U]": 1.0, "UNT": 1.0}
     unit = entry["unit"]
     units = view.coded("medication", "dose_unit")
-    factor = units.look_up(lambda text: factors.get(text, np.nan) if (text in {"mg", "g", "ug"}) == (unit == "mg") else np.nan, np.nan)
+    factor = units.look_up(
+        lambda text: factors.get(text, np.nan) if (text in {"mg", "g", "ug"}) == (unit == "mg") else np.nan, np.nan
+    )
     return view.numbers("medication", "dose") * factor
 
 
@@ -360,7 +370,21 @@ def _controlled(view: View) -> list[Found]:
     """More than five refills of a benzodiazepine, or any of an opioid of schedule II."""
     refills = view.numbers("medication", "refills")
     display = view.coded("medication", "display")
-    second = display.where(lambda text: any(word in text.casefold() for word in ("oxycodone", "morphine", "fentanyl", "hydromorphone", "hydrocodone", "methadone", "methylphenidate", "amphetamine")))
+    second = display.where(
+        lambda text: any(
+            word in text.casefold()
+            for word in (
+                "oxycodone",
+                "morphine",
+                "fentanyl",
+                "hydromorphone",
+                "hydrocodone",
+                "methadone",
+                "methylphenidate",
+                "amphetamine",
+            )
+        )
+    )
     fourth = drug(view, "benzodiazepine")
     here = (second | fourth) & ~np.isnan(refills)
     return told("medication", here, here & ((second & (refills > 0)) | (fourth & (refills > 5))))

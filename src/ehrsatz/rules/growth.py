@@ -12,7 +12,9 @@ from ehrsatz.rules.concepts import table
 from ehrsatz.rules.statement import ERROR, WARNING, Body, Found, Statement, some, told
 from ehrsatz.rules.view import DAY, YEAR, Flags, Floats, View
 
-VALUES = "observation.code observation.value observation.unit observation.time observation.patient_id patient.birth_date"
+VALUES = (
+    "observation.code observation.value observation.unit observation.time observation.patient_id patient.birth_date"
+)
 DAYMONT = "Daymont C et al., Automated identification of implausible values in growth data (growthcleanr), J Am Med Inform Assoc 2017;24:1080, doi:10.1093/jamia/ocx037"
 GREULICH = "assumed: several times what healthy people gain or lose; the limit is set so that disease is seldom caught"
 CHARTS = (  # analyte, chart, oldest age in months
@@ -76,7 +78,9 @@ def distances(chart: str, months: Floats, female: Flags, values: Floats) -> Floa
     return out
 
 
-def _step(analyte: str, ages: tuple[float, float], days: tuple[float, float], low: float, high: float, *, rate: bool = False) -> Body:
+def _step(
+    analyte: str, ages: tuple[float, float], days: tuple[float, float], low: float, high: float, *, rate: bool = False
+) -> Body:
     """Broken where a measure changes by less than `low` or more than `high` from the one before, a year where `rate`.
 
     ages: of the earlier measure, in years. days: distance of the two.
@@ -105,7 +109,12 @@ def _share(analyte: str, youngest: float, days: float, low: float, high: float) 
         one = moments(view, analyte)
         who, when = one.keys >> 34, one.keys & ((1 << 34) - 1)
         born = np.append(view.births(), np.int64(-1))[who]
-        near = (who[1:] == who[:-1]) & (born[1:] >= 0) & ((when - born)[:-1] / YEAR >= youngest) & (np.diff(when) <= days * DAY)
+        near = (
+            (who[1:] == who[:-1])
+            & (born[1:] >= 0)
+            & ((when - born)[:-1] / YEAR >= youngest)
+            & (np.diff(when) <= days * DAY)
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = (one.values[1:] / one.values[:-1])[near]
         return some("observation", one.rows[1:][near], (ratio < low) | (ratio > high))
@@ -178,7 +187,9 @@ def _rules() -> Iterator[Statement]:
         ("adult.bmi", "Adult with a body mass index under 12 or over 75", WARNING, "Under 12 few survive.", "Henry CJ, Body mass index and the limits of human survival, Eur J Clin Nutr 1990;44:329", _adult_size("bmi", 20, 12, 75)),
         ("newborn.weight", "Newborn under 350 g or over 6.5 kg", WARNING, "The limit of survival, and of birth.", "CDC NCHS, Births: Final Data for 2021, Natl Vital Stat Rep 2023;72(1); smallest survivors: University of Iowa, Tiniest Babies Registry 2024", _newborn),
     ):  # fmt: skip
-        yield Statement(id=f"growth.{key}", title=title, severity=severity, needs=VALUES, why=why, source=source, body=body)
+        yield Statement(
+            id=f"growth.{key}", title=title, severity=severity, needs=VALUES, why=why, source=source, body=body
+        )
 
 
 def _infant_falls() -> Body:

@@ -89,7 +89,13 @@ def _unknown_relative(view: View) -> list[Found]:
 
 def _one_sided(view: View) -> list[Found]:
     """Relations that the other person does not return: a mother's child, a spouse's spouse, a sibling's sibling."""
-    back = {"mother": ("child",), "father": ("child",), "child": ("mother", "father"), "spouse": ("spouse",), "sibling": ("sibling",)}
+    back = {
+        "mother": ("child",),
+        "father": ("child",),
+        "child": ("mother", "father"),
+        "spouse": ("spouse",),
+        "sibling": ("sibling",),
+    }
     frame = pl.DataFrame(
         {
             "a": view.place("relation", "patient_id", "patient", "patient_id"),

@@ -57,7 +57,13 @@ def _egfr(view: View) -> list[Found]:
     female = sex == 1
     kappa, alpha = np.where(female, 0.7, 0.9), np.where(female, -0.241, -0.302)
     ratio = creatinine / kappa
-    wanted = 142 * np.minimum(ratio, 1) ** alpha * np.maximum(ratio, 1) ** -1.2 * 0.9938 ** np.floor(age) * np.where(female, 1.012, 1)
+    wanted = (
+        142
+        * np.minimum(ratio, 1) ** alpha
+        * np.maximum(ratio, 1) ** -1.2
+        * 0.9938 ** np.floor(age)
+        * np.where(female, 1.012, 1)
+    )
     # creatinine is rounded to 0.01 or 0.1 mg/dL, age to years
     return some("observation", rows, off(egfr, wanted, 1.5 + wanted * 0.06 / np.maximum(creatinine, 0.2), 0.02))
 

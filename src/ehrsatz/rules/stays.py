@@ -52,7 +52,10 @@ def _elsewhere(view: View) -> list[Found]:
     inside, _, begin, end = _stay(view, ("inpatient",))
     if _part_of(view):
         here &= ~view.given("encounter", "part_of_id")
-    begun, ended = np.sort((who * SPAN + begin + DAY)[inside]), np.sort((who * SPAN + np.maximum(end - DAY, begin + DAY))[inside])
+    begun, ended = (
+        np.sort((who * SPAN + begin + DAY)[inside]),
+        np.sort((who * SPAN + np.maximum(end - DAY, begin + DAY))[inside]),
+    )
     at = who * SPAN
     in_course = np.searchsorted(begun, at + start, "right") - np.searchsorted(ended, at + stop, "right")
     return told("encounter", here, here & (in_course > 0))
@@ -103,7 +106,10 @@ def _died_alive(view: View) -> list[Found]:
 
 def _died_when(view: View) -> list[Found]:
     here = view.coded("encounter", "disposition").one_of(["died"])
-    deaths, stop = view.of_patient("encounter", view.times("patient", "death_time"), ABSENT), view.times("encounter", "stop")
+    deaths, stop = (
+        view.of_patient("encounter", view.times("patient", "death_time"), ABSENT),
+        view.times("encounter", "stop"),
+    )
     here &= (deaths >= 0) & (stop >= 0)
     return told("encounter", here, here & (np.abs(stop - deaths) > 3 * DAY))
 
@@ -135,7 +141,11 @@ def _many_a_day(view: View) -> list[Found]:
 
 def _readmitted_dead(view: View) -> list[Found]:
     """Stays that begin after a stay that ended in death."""
-    who, start, stop = view.patient("encounter").astype(np.int64), view.times("encounter", "start"), view.times("encounter", "stop")
+    who, start, stop = (
+        view.patient("encounter").astype(np.int64),
+        view.times("encounter", "start"),
+        view.times("encounter", "stop"),
+    )
     died = view.coded("encounter", "disposition").one_of(["died"]) & (who >= 0) & (stop >= 0)
     ended = np.full(view.height("patient") + 1, SPAN, dtype=np.int64)
     np.minimum.at(ended, who[died], stop[died])
@@ -146,7 +156,12 @@ def _readmitted_dead(view: View) -> list[Found]:
 def _wrong_location(view: View) -> list[Found]:
     place = view.place("encounter", "location_id", "location", "location_id")
     kinds = view.coded("location", "kind")
-    wanted = {"icu": ("icu",), "inpatient": ("ward", "icu", "emergency"), "emergency": ("emergency",), "wellness": ("clinic",)}
+    wanted = {
+        "icu": ("icu",),
+        "inpatient": ("ward", "icu", "emergency"),
+        "emergency": ("emergency",),
+        "wellness": ("clinic",),
+    }
     here, failed = np.zeros(len(place), dtype=bool), np.zeros(len(place), dtype=bool)
     for one, fitting in wanted.items():
         rows = view.coded("encounter", "class").one_of([one]) & (place >= 0)
@@ -185,7 +200,9 @@ def _rules() -> Iterator[Statement]:
         ("location", "Encounter at a kind of place that its class does not use", WARNING, "encounter.class encounter.location_id location.location_id location.kind", "Intensive care is given in an intensive care unit, and a check-up in a clinic.", "HL7 v3 ActCode, EncounterCode and ServiceDeliveryLocationRoleType (2022)", _wrong_location),
         ("house", "Practitioner of another house than the encounter's", WARNING, "encounter.practitioner_id encounter.organization_id practitioner.practitioner_id practitioner.organization_id organization.organization_id", "Who works in several houses is a false alarm.", "assumed: one house per practitioner, as in the clinical schema", _wrong_house),
     ):  # fmt: skip
-        yield Statement(id=f"stay.{key}", title=title, severity=severity, needs=needs, why=why, source=source, body=body)
+        yield Statement(
+            id=f"stay.{key}", title=title, severity=severity, needs=needs, why=why, source=source, body=body
+        )
 
 
 RULES = tuple(_rules())

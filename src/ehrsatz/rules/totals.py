@@ -96,7 +96,10 @@ def _more_than_charged(view: View) -> list[Found]:
 
 def _before(table: str) -> Body:
     def body(view: View) -> list[Found]:
-        times, claims = view.times(table, "time"), np.append(view.times("claim", "time"), np.int64(ABSENT))[_claims(view, table)]
+        times, claims = (
+            view.times(table, "time"),
+            np.append(view.times("claim", "time"), np.int64(ABSENT))[_claims(view, table)],
+        )
         both = (times >= 0) & (claims >= 0)
         slack = DAY if table == "payment" else 366 * DAY
         return told(table, both, both & ((claims - times) > slack))
@@ -175,7 +178,9 @@ def _rules() -> Iterator[Statement]:
         ("coverage.twice", "Two coverages by one payer at once", WARNING, "coverage.patient_id coverage.payer_id coverage.start coverage.stop", "One payer insures a person once; two products of one payer are a false alarm.", BILL, _two_coverages),
         ("coverage.birth", "Coverage before birth", WARNING, "coverage.start coverage.patient_id patient.birth_date", "Nobody is insured under his own name before he is born.", BILL, _before_birth),
     ):  # fmt: skip
-        yield Statement(id=f"money.{key}", title=title, severity=severity, needs=needs, why=why, source=source, body=body)
+        yield Statement(
+            id=f"money.{key}", title=title, severity=severity, needs=needs, why=why, source=source, body=body
+        )
 
 
 RULES = tuple(_rules())
