@@ -148,8 +148,8 @@ WEIGHTS = {"mg": ("MG", 1.0), "ug": ("MG", 1e-3), "g": ("MG", 1e3), "[IU]": ("UN
 def doses(drug: Treatment, display: str) -> str | None:
     """Return what is wrong with a dose, None where nothing is.
 
-    Tablets, capsules and puffs: a number of them, halves allowed, at most ten; by weight, that of the first ingredient
-    or of all. Powders for injection: a twentieth to ten vials. Liquids: a volume, or a weight that 0.05 to 250 mL hold.
+    Tablets, capsules and puffs: a number of them, halves allowed, at most ten; by weight, that of one ingredient or
+    of all. Powders for injection: a twentieth to ten vials. Liquids: a volume, or a weight that 0.05 to 250 mL hold.
     """
     display = re.sub(r"\d+ (ACTUAT|HR) ", "", display)
     liquid = re.findall(r"([\d.]+) (MG|UNT)/ML", display)
@@ -167,7 +167,7 @@ def doses(drug: Treatment, display: str) -> str | None:
     if liquid:
         volume = weight / sum(strengths)
         return None if 0.05 <= volume <= 250 else f"{volume} mL"
-    for strength in (strengths[0], sum(strengths)):
+    for strength in (*strengths, sum(strengths)):
         units = weight / strength
         if "Inject" in display and 0.05 <= units <= 10:
             return None
