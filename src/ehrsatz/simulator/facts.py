@@ -19,6 +19,7 @@ from ehrsatz.clinical import (
     RACES,
     SMOKING,
 )
+from ehrsatz.terminology import codes
 
 DATA = Path(__file__).parent / "data"
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {  # levels that a risk may name
@@ -56,14 +57,27 @@ class Facts:
     has_code: Callable[[str, str], bool] | None = None
 
 
-@lru_cache(maxsize=1)
-def known_facts() -> Facts:
-    """Return the names and codes that come with the package, read once."""
-    return Facts(_ids("processes.json", "processes"), _ids("items.json", "panels"), _ids("items.json", "items"))
+def known_facts(folder: Path | None = None) -> Facts:
+    """Return the names and codes that come with the package, and the codes of a user's list.
+
+    Parameters
+    ----------
+    folder
+        May hold `codes.csv` (system, code, display) with codes beyond the shipped ones; None means only those.
+
+    Raises
+    ------
+    SourceError
+        When that list cannot be read.
+    """
+    extra = folder / "codes.csv" if folder is not None else None
+    known = codes().with_file(extra) if extra is not None and extra.is_file() else codes()
+    return Facts(
+        _ids("processes.json", "processes"), _ids("items.json", "panels"), _ids("items.json", "items"), known.has
+    )
 
 
-def _ids(file: str, part: str) -> frozenset[str] | None:
-    if not (DATA / file).exists():
-        return None
+@lru_cache(maxsize=4)
+def _ids(file: str, part: str) -> frozenset[str]:
     rows = json.loads((DATA / file).read_text(encoding="utf-8"))[part]
     return frozenset(rows if isinstance(rows, dict) else (row["id"] for row in rows))

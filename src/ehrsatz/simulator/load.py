@@ -67,7 +67,8 @@ def load_modules(folder: str | Path | None = None, *, facts: Facts | None = None
     Parameters
     ----------
     folder
-        Holds more modules, one JSON file each; None means the bundled ones alone.
+        Holds more modules, one JSON file each, and may hold `codes.csv` with codes that do not ship; None means the
+        bundled modules alone.
     facts
         Names and codes that modules may use; None means those that come with the package.
 
@@ -78,25 +79,20 @@ def load_modules(folder: str | Path | None = None, *, facts: Facts | None = None
         other in a circle. All problems are listed, with file and place.
     """
     found: dict[str, Module] = {}
-    loose: dict[str, str] = {}  # ids of files that are wrong in themselves: named elsewhere, they are not unknown
+    loose: set[str] = set()  # ids of files that are wrong in themselves: named elsewhere, they are not unknown
     problems: list[str] = []
-    for home in (FOLDER, folder):
-        if home is None:
-            continue
-        taken: dict[str, str] = {}
-        for path in _files(Path(home)):
+    homes = [FOLDER] if folder is None else [FOLDER, Path(folder)]
+    for home in homes:
+        for path in _files(home):
             module, ids, wrong = _read(path)
             problems += wrong
-            loose |= dict.fromkeys(ids, path.name) if module is None else {}
             if module is None:
-                continue
-            if module.module in taken:
-                problems.append(f"{path.name}: module: '{module.module}' stands in {taken[module.module]} too")
-            taken[module.module] = path.name
-            found[module.module] = module
+                loose |= ids
+            else:
+                found[module.module] = module
     modules = {name: found[name] for name in sorted(found)}
     problems += _twice(modules)
-    problems += crosscheck(modules.values(), facts or known_facts(), loose)
+    problems += crosscheck(modules.values(), facts or known_facts(homes[-1]), loose)
     order, circle = _order([one for module in modules.values() for one in entities(module)])
     if circle:
         problems.append(f"{' and '.join(_homes(modules, circle))}: a circle: {' hangs on '.join(circle)}")
@@ -159,23 +155,27 @@ def _files(folder: Path) -> list[Path]:
     return paths
 
 
-def _read(path: Path) -> tuple[Module | None, list[str], list[str]]:
+def _read(path: Path) -> tuple[Module | None, set[str], list[str]]:
     """Return a file's module (None where it is wrong), the ids it holds, and its problems."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once, parse_constant=_constant)
     except json.JSONDecodeError as error:
-        return None, [], [f"{path.name}: line {error.lineno}, column {error.colno}: no JSON: {error.msg}"]
+        return None, set(), [f"{path.name}: line {error.lineno}, column {error.colno}: no JSON: {error.msg}"]
     except UnicodeDecodeError:
-        return None, [], [f"{path.name}: no UTF-8 text"]
+        return None, set(), [f"{path.name}: no UTF-8 text"]
     except OSError:
-        return None, [], [f"{path.name}: the file cannot be read"]
+        return None, set(), [f"{path.name}: the file cannot be read"]
     except RecursionError:
-        return None, [], [f"{path.name}: nested too deep to be read"]
+        return None, set(), [f"{path.name}: nested too deep to be read"]
     except ValueError as error:
-        return None, [], [f"{path.name}: {error}"]
+        return None, set(), [f"{path.name}: {error}"]
     if not isinstance(data, dict):
-        return None, [], [f"{path.name}: expected an object with the keys module, title, sources, conditions, episodes"]
-    ids = [str(one["id"]) for one in _parts(data) if isinstance(one.get("id"), str)]
+        return (
+            None,
+            set(),
+            [f"{path.name}: expected an object with the keys module, title, sources, conditions, episodes"],
+        )
+    ids = {str(one["id"]) for one in _parts(data) if isinstance(one.get("id"), str)}
     try:
         module: Module = validated(Module, data, "module")
     except ScenarioError as error:
