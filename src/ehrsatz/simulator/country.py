@@ -23,11 +23,12 @@ QUINTILES = ("1", "2", "3", "4", "5")  # of household income, 1 the poorest
 
 
 class LifeTable(Part):
-    """Yearly probabilities of dying q(x) at ages 0 to 119, and the life expectancy at birth that was published."""
+    """Yearly probabilities of dying q(x) at ages 0 to 119, and the life expectancy that was published, at age `at`."""
 
     female: tuple[Share, ...] = Field(min_length=OLDEST, max_length=OLDEST)
     male: tuple[Share, ...] = Field(min_length=OLDEST, max_length=OLDEST)
     expectancy: dict[Literal["female", "male"], Positive]
+    at: int = Field(default=0, ge=0, lt=OLDEST, description="Age at which the expectancy is given.")
     source: Source
 
 
@@ -84,7 +85,7 @@ class Region(Part):
     name: str
     thousands: Positive
     shares: tuple[NonNegative, ...] = Field(description="Percent by group; scaled to 100.")
-    factors: dict[str, Positive] = Field(default_factory=dict, description="Odds of a level here, as 'none': 1.8.")
+    factors: dict[str, Positive] = Field(default_factory=dict, description="Odds of a kind of insurance here.")
 
 
 class Mix(Part):

@@ -41,6 +41,14 @@ class Locale(Part):
     given: tuple[Given, ...]
     family: tuple[Family, ...]
 
+    def __hash__(self) -> int:
+        """Hash by identity: what is computed from a locale is kept per object."""
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by identity, as the hash does."""
+        return self is other
+
     @property
     def regions(self) -> tuple[str, ...]:
         """Codes of the regions; `region` of a person is a position in it."""
@@ -56,13 +64,13 @@ class Locale(Part):
         regions, groups = set(self.regions), {*self.groups, "*"}
         if not regions <= {place.region for place in self.places} <= regions:
             raise ValueError("expected places in every region, and in no other")
-        if strange := sorted({name.group for name in (*self.given, *self.family)} - groups):
+        if strange := sorted(({one.group for one in self.given} | {one.group for one in self.family}) - groups):
             raise ValueError(f"expected the groups of people.json in the lists of names; unknown: {', '.join(strange)}")
         absent = {payer.kind for payer in self.payers} ^ (set(self._insured()) - {"none"})
         if absent:
             raise ValueError(f"expected payers for exactly the insurances in use; differs: {', '.join(sorted(absent))}")
-        for part in (self.life, self.people, self.units, self):
-            _sourced(part)
+        for whole in (self.life, self.people, self.units, self):
+            _sourced(whole)
         return self
 
     def _insured(self) -> list[str]:
@@ -154,7 +162,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _sourced(part: Part) -> None:
     """Refuse a source that is not given, is not used, or has no year."""
     sources: dict[str, str] = part.sources  # type: ignore[attr-defined]
-    named = set(_named(part.model_dump(exclude={"sources", "life", "people", "units"})))
+    named = set(_named(part.model_dump(exclude={"sources", "life", "people", "units", "places", "given", "family"})))
     if odd := sorted(named ^ set(sources)):
         raise ValueError(f"expected every source to be given and used; differs: {', '.join(odd)}")
     for key, text in sources.items():
@@ -164,7 +172,7 @@ def _sourced(part: Part) -> None:
 
 def _named(data: Any) -> list[str]:
     if isinstance(data, dict):
-        found = [v for k, v in data.items() if (k == "source" or k.endswith("_source")) and isinstance(v, str)]
+        found = [v for k, v in data.items() if str(k).endswith("source") and isinstance(v, str)]
         return found + [name for value in data.values() for name in _named(value)]
     if isinstance(data, (list, tuple)):
         return [name for value in data for name in _named(value)]
