@@ -58,6 +58,12 @@ class FakeItems:
         high = np.array([[5.6, 5.6], [15.5, 17.5], [np.nan, np.nan]])[item, sex]
         return low, high, low - 3, high + 6
 
+    def convert(self, item: Ints, value: Floats) -> Floats:
+        return value
+
+    def of_code(self, codes: Sequence[tuple[str, str]]) -> Ints:
+        return np.array([self.codes.index(code) if code in self.codes else -1 for _, code in codes])
+
 
 class FakeRegister:
     """Names and addresses by number."""
@@ -74,7 +80,7 @@ class FakeRegister:
             "phone": n,
         }
 
-    def practitioners(self, number: Ints, region: Ints) -> dict[str, pl.Series]:
+    def practitioners(self, number: Ints) -> dict[str, pl.Series]:
         n = pl.Series(number).cast(pl.String)
         return {"given_name": "Given" + n, "family_name": "Family" + n, "identifier": "NPI" + n}
 

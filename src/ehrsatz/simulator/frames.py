@@ -56,6 +56,12 @@ class Items(Protocol):
     def ranges(self, item: Ints, sex: Ints, age: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return low and high ends of the reference range and of the critical range (R,), NaN: none."""
 
+    def convert(self, item: Ints, value: Floats) -> Floats:
+        """Return values (R,) of the catalogue's units in the units that are reported."""
+
+    def of_code(self, codes: Sequence[tuple[str, str]]) -> Ints:
+        """Return the item of each (system, code), -1: none."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -128,13 +134,18 @@ class Scene:
         return np.array([known.get(text, -1) if not system else -1 for system, text in self.book.entries], np.int64)
 
     @cached_property
+    def measured(self) -> Ints:
+        """Item that each entry of the book is the code of, -1: none."""
+        return self.items.of_code(self.book.entries)
+
+    @cached_property
     def item(self) -> Columns:
         """Columns of observations that hang on the item alone."""
         codes = list(self.items.codes)
         return {
             "category": _dictionary(list(self.items.categories)),
             "code": _dictionary(codes),
-            "display": _dictionary([self.display(clinical.LOINC, code) for code in codes]),
+            "display": _dictionary([self.display(clinical.LOINC, code) if code else None for code in codes]),
             "unit": _dictionary(list(self.items.units)),
         }
 
@@ -271,6 +282,7 @@ class _Shard:
         """Columns of observations that hang on item, person and value."""
         item: Any = rows["item"]
         value, time = _floats(rows, "value", "time")
+        value = self.scene.items.convert(item, value)
         person = self.met.person[rows["encounter"]]
         low, high, least, most = self.scene.items.ranges(item, self.people.sex[person], self.people.age(person, time))
         with np.errstate(invalid="ignore"):
@@ -409,8 +421,22 @@ def _link(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
     return {f"{column}_id": _optional(shard.keys[column], rows[column])}
 
 
-def _only_code(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {column: shard.word(rows[column])}
+def _target(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
+    """What a goal wants to be measured, in the units that are reported."""
+    scene, code = shard.scene, np.asarray(rows["code"], np.int64)
+    item = np.where(code < 0, -1, scene.measured[np.maximum(code, 0)])
+    known, place = item >= 0, np.maximum(item, 0)
+    ends = [np.where(known, scene.items.convert(place, end), end) for end in _floats(rows, "low", "high")]
+    return {
+        "code": pl.select(
+            pl.when(pl.Series(known)).then(_gather(scene.item["code"], place)).otherwise(shard.word(code))
+        ).to_series(),
+        "unit": pl.select(
+            pl.when(pl.Series(known)).then(_gather(scene.item["unit"], place)).otherwise(shard.word(rows["unit"]))
+        ).to_series(),
+        "target_low": _numbers(ends[0]),
+        "target_high": _numbers(ends[1]),
+    }
 
 
 def _only_display(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
@@ -530,10 +556,7 @@ EVENTS: Mapping[str, Mapping[str, How]] = {  # in an order in which links find t
     "goal": {
         "careplan": _link,
         "description": _text,
-        "code": _only_code,
-        "low": lambda shard, name, column, rows: {"target_low": _numbers(*_floats(rows, "low"))},
-        "high": lambda shard, name, column, rows: {"target_high": _numbers(*_floats(rows, "high"))},
-        "unit": _text,
+        "code": _target,
         "start": _time,
         "status": _level,
     },

@@ -54,7 +54,7 @@ class Register(Protocol):
     def organizations(self, number: Ints, kind: Sequence[str], region: Ints) -> Columns:
         """Return name, identifier, address_line, city, region, postal_code and phone of organisations (R,)."""
 
-    def practitioners(self, number: Ints, region: Ints) -> Columns:
+    def practitioners(self, number: Ints) -> Columns:
         """Return given_name, family_name and identifier of practitioners (R,)."""
 
 
@@ -131,7 +131,7 @@ def world(
         "kind": pl.Series(kinds).gather(kind),
     }
     doctors = {
-        **register.practitioners(np.arange(len(of)), region[of]),
+        **register.practitioners(np.arange(len(of))),
         "practitioner_id": practitioner,
         "organization_id": organization.gather(of),
         "specialty": pl.Series(names).gather(specialty),
@@ -184,7 +184,8 @@ def see(world: World, records: Records, history: History, specialty: Ints) -> Se
     history
         Lives, for draws and for the region where a person lives.
     specialty
-        (book,) position in the world's specialties of each text of the book, -1: none.
+        (book,) position in the world's specialties of each text of the book, -1: none. An encounter without a
+        specialty is family medicine's.
 
     Raises
     ------
@@ -199,7 +200,7 @@ def see(world: World, records: Records, history: History, specialty: Ints) -> Se
     urgent = world.practice_first[region] + _pick(u[:, 1], world.practices[region])
     hospital = world.hospital_first[region] + _pick(u[:, 2], world.hospitals[region])
     class_, who = met.kind, met.person
-    wanted = specialty[met.specialty]
+    wanted = np.where(met.specialty < 0, 0, specialty[met.specialty])
     assert (wanted >= 0).all(), "an encounter names a specialty that the world was not made with"
     code = {name: CLASSES.index(name) for name in CLASSES}
     inside = np.isin(class_, [code["emergency"], code["inpatient"], code["icu"]]) | (wanted >= len(PRIMARY))
