@@ -62,8 +62,8 @@ def factor_of(analyte: int, unit: str | None) -> tuple[float, float]:
 class Measured:
     """All observations of known analytes, by analyte.
 
-    analytes: number per row of the table, -1 for none, shape (R,), int16. rows, values: of those with a value in a known
-    unit, sorted by analyte. first: where each analyte begins, shape (K + 1,).
+    analytes: number per row of the table, -1 for none, int16 of shape (R,). rows, values: of those with a value in a
+    known unit, sorted by analyte. first: where each analyte begins, shape (K + 1,).
     """
 
     analytes: NDArray[np.int16]

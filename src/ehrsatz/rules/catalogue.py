@@ -1,4 +1,4 @@
-"""All plausibility rules that ship, by theme; `python -m ehrsatz.rules.catalogue` writes the index that listing reads."""
+"""All rules that ship, by theme; `python -m ehrsatz.rules.catalogue` writes the index that listing reads."""
 
 from __future__ import annotations
 

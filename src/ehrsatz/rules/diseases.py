@@ -17,18 +17,17 @@ DONE = "procedure.code procedure.start procedure.patient_id patient.patient_id"
 ICD = "NCHS, ICD-10-CM Official Guidelines FY 2026, section I.A.13: etiology and manifestation, and the tabular list's notes"
 # id, what follows, what it needs of the patient at any time, severity, why, source
 CAUSES = (
-    ("retinopathy", "retinopathy", ("diabetes",), ERROR, "The code names diabetes; the disease itself is on no list.", ICD),
+    ("retinopathy", "retinopathy", ("diabetes",), WARNING, "Nothing else in the record speaks of diabetes. In ICD-10-CM the code holds the disease, so a record of one code is a false alarm.", ICD),
     ("varices", "oesophageal_varices", ("liver_disease",), WARNING, "Varices come of a scarred liver or a closed vein.", ICD),
     ("kidney.hypertension", "hypertension_kidney", ("ckd", "kidney_failure"), WARNING, "The code asks for the stage of the kidney disease beside it.", ICD),
     ("dialysis", "dialysis_status", ("ckd5", "kidney_failure"), WARNING, "Dialysis replaces kidneys that failed.", "KDIGO CKD Guideline 2024, Kidney Int 2024;105(4S)"),
     ("renal.anaemia", "renal_anaemia", ("ckd", "kidney_failure"), WARNING, "The code names the kidney disease.", ICD),
-    ("septic.shock", "septic_shock", ("sepsis",), ERROR, "R65.21 follows a code of the infection that is behind it.", "NCHS, ICD-10-CM Official Guidelines FY 2026, section I.C.1.d"),
+    ("septic.shock", "septic_shock", ("sepsis",), WARNING, "R65.21 follows a code of the infection that is behind it.", "NCHS, ICD-10-CM Official Guidelines FY 2026, section I.C.1.d"),
     ("stroke.sequel", "stroke_sequel", ("stroke_cause",), WARNING, "A sequel needs the stroke; one before the record is a false alarm.", ICD),
     ("old.infarction", "old_infarction", ("infarction", "coronary"), WARNING, "It is old because it once was new; one before the record is a false alarm.", ICD),
     ("metastasis", "metastasis", ("primary_cancer",), WARNING, "Metastases have a primary, or one that is unknown and coded so (C80).", "NCHS, ICD-10-CM Official Guidelines FY 2026, section I.C.2"),
     ("transplant.failure", "transplant_failure", ("transplant", "ckd", "kidney_failure"), WARNING, "Only a transplant can fail.", ICD),
     ("febrile.neutropenia", "neutropenic_fever", ("cancer", "transplant", "hiv", "autoimmune_or_cancer"), WARNING, "Neutrophils fail under treatment of cancer.", "Freifeld AG et al., IDSA guideline, Clin Infect Dis 2011;52:e56, doi:10.1093/cid/cir073"),
-    ("aids", "aids_disease", ("hiv",), ERROR, "AIDS is HIV infection.", ICD),
 )  # fmt: skip
 # id, two conditions of one patient, severity, why, source
 EXCLUDES = (
@@ -106,7 +105,7 @@ def _cause(name: str, causes: tuple[str, ...]) -> Body:
         here = condition(view, name)
         has = np.zeros(view.height("patient") + 1, dtype=bool)
         for one in causes:
-            has |= _who(view, "condition", condition(view, one) & ~here if one == name else condition(view, one))
+            has |= _who(view, "condition", condition(view, one) & ~here)
         return told("condition", here, here & ~has[view.patient("condition")] & (view.patient("condition") >= 0))
 
     return body

@@ -151,7 +151,7 @@ FORMULAS: tuple[tuple[str, tuple[str, ...], Formula, str, str, str, str], ...] =
     ("inr.pt", ("inr", "pt"), lambda v: ((v[0] > 2) & (v[1] < 13)) | ((v[0] < 1.1) & (v[1] > 25)), WARNING, "INR and prothrombin time that contradict each other", "INR is the time's ratio to a normal of 10 to 14 s.", "WHO Technical Report Series 889 (1999), annex 3: INR"),
     ("gcs", ("gcs", "gcs_eye", "gcs_verbal", "gcs_motor"), lambda v: off(v[0], v[1] + v[2] + v[3], 0.5, 0), ERROR, "Glasgow coma scale that is not the sum of its parts", "A sum is computed.", "Teasdale G, Jennett B, Lancet 1974;304:81, doi:10.1016/S0140-6736(74)91639-0"),
     ("hba1c.glucose", ("hba1c", "glucose"), lambda v: ((v[0] < 4.5) & (v[1] > 300)) | ((v[0] > 12) & (v[1] < 70)), WARNING, "HbA1c and glucose that contradict each other", "ADAG: 4.5 % is a mean of 82 mg/dL, 12 % one of 298; acute illness and low sugar on insulin are false alarms.", "Nathan DM et al. (ADAG), Diabetes Care 2008;31:1473, doi:10.2337/dc08-0545"),
-    ("henderson", ("ph", "pco2", "bicarbonate"), lambda v: (np.abs(v[0] - (6.1 + np.log10(np.maximum(v[2], 0.5) / (0.0307 * np.maximum(v[1], 2))))) > 0.25), WARNING, "pH, carbon dioxide and bicarbonate that do not fit Henderson and Hasselbalch", "Three of one equation; a quarter is left for two specimens.", "Siggaard-Andersen O, The van Slyke equation, Scand J Clin Lab Invest Suppl 1977;146:15"),
+    ("henderson", ("ph", "pco2", "bicarbonate"), lambda v: (np.abs(v[0] - (6.1 + np.log10(np.maximum(v[2], 0.5) / (0.0307 * np.maximum(v[1], 2))))) > 0.25), WARNING, "Blood pH, carbon dioxide and bicarbonate that do not fit Henderson and Hasselbalch", "Three of one equation; a quarter is left for two specimens.", "Siggaard-Andersen O, The van Slyke equation, Scand J Clin Lab Invest Suppl 1977;146:15"),
     ("tsh.ft4", ("tsh", "ft4"), lambda v: (v[0] > 50) & (v[1] > 3), WARNING, "Very high thyrotropin with high thyroxine", "One holds the other down; only resistance or a tumour of the pituitary does both.", "Rifai N (ed.), Tietz Textbook of Laboratory Medicine, 7th ed. 2022"),
     ("urea.creatinine", ("creatinine", "urea"), lambda v: (v[0] > 8) & (v[1] < 15), WARNING, "Creatinine over 8 mg/dL with urea nitrogen under 15", "Both are held back by a failing kidney; just after dialysis is a false alarm.", "KDIGO CKD Guideline 2024, Kidney Int 2024;105(4S)"),
     ("fev1", ("fev1_fvc", "fev1"), lambda v: (v[0] < 35) & (v[1] > 100), WARNING, "Severe obstruction with normal FEV1", "A ratio so low leaves no normal FEV1.", "Stanojevic S et al., ERS/ATS technical standard on interpretive strategies, Eur Respir J 2022;60:2101499"),
@@ -188,7 +188,7 @@ def _rules() -> Iterator[Statement]:
         yield Statement(id=f"formula.{key}", title=title, severity=severity, needs=TOGETHER, why=why, source=source, body=_formula(wanted, test))  # fmt: skip
     yield Statement(
         id="formula.egfr",
-        title="eGFR that is not that of its creatinine by CKD-EPI 2021",
+        title="Estimated GFR that is not that of its creatinine by CKD-EPI 2021",
         severity=WARNING,
         needs=f"{TOGETHER} patient.sex patient.birth_date",
         why="It is computed from creatinine, age and sex. Laboratories that use an older formula are a false alarm.",

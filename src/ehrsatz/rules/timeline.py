@@ -270,7 +270,7 @@ def _rules() -> Iterator[Statement]:
             id=f"twice.{table}",
             title=f"The same {what.split(' ', 1)[1]} twice at one time",
             severity=WARNING,
-            needs=f"{table}.{column} {table}.patient_id {table}.code|{table}.snomed_code",
+            needs=f"{table}.{column} {table}.patient_id {table}.code{'|condition.snomed_code' if table == 'condition' else ''}",
             why=f"{what[0].upper()}{what[1:]} of one code at one time stands once; twice is a copy, or a second specimen whose time was lost.",
             source="Kahn MG et al. 2016, doi:10.13063/2327-9214.1244: uniqueness plausibility",
             body=_twice(table, column),
