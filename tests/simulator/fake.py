@@ -80,7 +80,7 @@ class FakeRegister:
             "phone": n,
         }
 
-    def practitioners(self, number: Ints) -> dict[str, pl.Series]:
+    def practitioners(self, number: Ints, region: Ints) -> dict[str, pl.Series]:
         n = pl.Series(number).cast(pl.String)
         return {"given_name": "Given" + n, "family_name": "Family" + n, "identifier": "NPI" + n}
 

@@ -54,7 +54,7 @@ class Register(Protocol):
     def organizations(self, number: Ints, kind: Sequence[str], region: Ints) -> Columns:
         """Return name, identifier, address_line, city, region, postal_code and phone of organisations (R,)."""
 
-    def practitioners(self, number: Ints) -> Columns:
+    def practitioners(self, number: Ints, region: Ints) -> Columns:
         """Return given_name, family_name and identifier of practitioners (R,)."""
 
 
@@ -131,7 +131,7 @@ def world(
         "kind": pl.Series(kinds).gather(kind),
     }
     doctors = {
-        **register.practitioners(np.arange(len(of))),
+        **register.practitioners(np.arange(len(of)), region[of]),
         "practitioner_id": practitioner,
         "organization_id": organization.gather(of),
         "specialty": pl.Series(names).gather(specialty),

@@ -1,0 +1,52 @@
+"""A scene of the bundled country: its world, its payers, and real lives as tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from simulator import fake
+
+from ehrsatz.simulator import frames
+from ehrsatz.simulator.cohort import Cohort
+from ehrsatz.simulator.knowledge import Known, known
+from ehrsatz.simulator.lots import history
+from ehrsatz.simulator.scene import scene_of
+
+
+@pytest.fixture(scope="module")
+def us() -> Known:
+    return known("us")
+
+
+@pytest.fixture(scope="module")
+def tables(us: Known) -> dict[str, pl.DataFrame]:
+    scene = replace(scene_of(us.locale, us.modules, fake.BOOK, seed=3), display=fake.display)
+    cohort = Cohort(128, (), (), fake.REFERENCE, 7)
+    lives = history(us, cohort, np.arange(128))
+    return dict(frames.dataset(fake.records(lives), lives, scene, fake.PROVENANCE, check=True).tables)
+
+
+def test_the_world_has_every_region_payer_and_specialty(us: Known, tables: dict[str, pl.DataFrame]) -> None:
+    assert set(tables["organization"]["region"]) == set(us.locale.regions)
+    assert tables["payer"]["name"].to_list() == [payer.name for payer in us.locale.payers]
+    named = {one.specialty for one in us.modules.order}
+    assert named <= set(tables["practitioner"]["specialty"])
+    assert tables["practitioner"]["identifier"].n_unique() == tables["practitioner"].height
+    assert tables["organization"]["identifier"].n_unique() == tables["organization"].height
+
+
+def test_real_lives_become_tables(us: Known, tables: dict[str, pl.DataFrame]) -> None:
+    frame = tables["patient"]
+    assert frame.height == 128 and frame["given_name"].null_count() == 0 and set(frame["country"]) == {"US"}
+    assert {"mother", "child", "spouse"} <= set(tables["relation"]["relation"])
+    covered = tables["coverage"].filter(pl.col("stop").is_null()).join(tables["payer"], on="payer_id")
+    now = covered.join(frame, on="patient_id")
+    assert now.height > 80 and (now["kind"] == now["insurance"]).all()
+
+
+def test_the_world_is_the_same_every_time(us: Known) -> None:
+    one, two = (scene_of(us.locale, us.modules, fake.BOOK, seed=3).world.tables for _ in range(2))
+    assert all(frame.equals(two[name]) for name, frame in one.items())
