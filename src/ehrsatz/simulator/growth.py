@@ -149,6 +149,20 @@ def at(kind: str, sex: Ints, age_years: Floats, z: Floats) -> Floats:
     return out
 
 
+def z_of(kind: str, sex: Ints, age_years: Floats, value: Floats) -> Floats:
+    """Return the standard score (R,) of a measure on its chart: WHO's below 2 years, CDC's from there on."""
+    months = np.clip(np.asarray(age_years, np.float64) * 12, 0, 240)
+    who, cdc = _tables()[ALSO.get(kind, kind)]
+    low = np.minimum(months.astype(np.int64), 239)
+    part = (months - low)[:, None]
+    rows = np.empty((len(months), 4))
+    for table, here in ((who, months < CHANGE), (cdc, months >= CHANGE)):
+        rows[here] = table[sex[here], low[here]] * (1 - part[here]) + table[sex[here], low[here] + 1] * part[here]
+    power, middle, spread, _ = rows.T
+    safe = np.where(np.abs(power) < 1e-6, 1e-6, power)
+    return ((np.maximum(value, 1e-6) / middle) ** safe - 1) / (safe * spread)
+
+
 def _value(table: NDArray[np.float64], sex: Ints, months: Floats, z: Floats, *, extended: bool = False) -> Floats:
     """Return the value (R,) by one table (2, 241, 4) of L, M, S and sigma by sex and month."""
     low = np.minimum(months.astype(np.int64), 239)

@@ -166,6 +166,15 @@ class History:
         )
 
 
+def during(attacks: Attacks, person: Ints, time: Floats) -> Flags:
+    """Return whether people (R,) are in an episode at moments (R,); the last one that began counts."""
+    if not len(attacks.person):
+        return np.zeros(len(person), bool)
+    key = attacks.person * 1e6 + attacks.onset
+    at = np.maximum(np.searchsorted(key, person * 1e6 + time, side="right") - 1, 0)
+    return (attacks.person[at] == person) & (attacks.onset[at] <= time) & (time < attacks.stop[at])
+
+
 def ordinals(person: Ints) -> Ints:
     """Return 0, 1, 2, ... within each run of equal people (R,); rows must be sorted by person."""
     if len(person) == 0:

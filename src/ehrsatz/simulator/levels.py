@@ -44,6 +44,10 @@ class Readings:
         low, high = lives.bodies.bounds(process)
         return np.clip(value, low, high)
 
+    def bounds(self, process: str) -> tuple[float, float]:
+        """Return the lowest and the highest plausible level of a process."""
+        return self._lives.bodies.bounds(process)
+
     def _grown(self, process: str, person: Ints, age: Floats, value: Floats) -> Floats:
         lives = self._lives
         young = np.flatnonzero(age < GROWN)

@@ -1,0 +1,141 @@
+"""From lives to charts: ask for visits, settle them, measure, order, treat, and write it all down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ehrsatz.simulator.catalogue import Catalogue
+from ehrsatz.simulator.chart import done, drugs, measure, needs, plans, problems
+from ehrsatz.simulator.chart.asks import Asks
+from ehrsatz.simulator.chart.needs import Wishes
+from ehrsatz.simulator.chart.visits import Found, ask_all
+from ehrsatz.simulator.history import Floats, History, Ints
+from ehrsatz.simulator.records import Book, Encounters, Records, Rows
+
+WHEN = {  # the column that rows are sorted by within an encounter
+    "observation": "time",
+    "order": "time",
+    "report": "time",
+    "medication": "start",
+    "procedure": "start",
+    "immunization": "time",
+    "allergy": "onset",
+    "device": "start",
+    "careplan": "start",
+    "goal": "start",
+    "condition": "recorded",
+}
+POINTERS = (("observation", "order"), ("report", "order"), ("goal", "careplan"))
+
+
+@dataclass
+class Chart:
+    """What parts of care read and add to.
+
+    Parameters
+    ----------
+    history, catalogue, book, asks
+        Of the shard.
+    extra
+        Item -> function of specimen rows, for items whose values a part of care knows better.
+    """
+
+    history: History
+    catalogue: Catalogue
+    book: Book
+    asks: Asks
+    found: Found = field(default_factory=lambda: Found({}, {}, {}))
+    encounters: Encounters | None = None
+    wishes: Wishes | None = None
+    values: measure.Values | None = None
+    extra: dict[str, Callable[[Ints], Floats]] = field(default_factory=dict)
+    rows: dict[str, list[Rows]] = field(default_factory=dict)
+
+    def add(self, table: str, rows: Rows) -> None:
+        """Add rows of a kind, in any order; of orders and plans, what points to them is shifted by the caller."""
+        if rows and len(next(iter(rows.values()))):
+            self.rows.setdefault(table, []).append(rows)
+
+
+class Part:
+    """A part of care beside the ordinary one: each step does nothing unless a subclass says so."""
+
+    def ask(self, chart: Chart) -> None:
+        """Ask for encounters: chart.asks."""
+
+    def want(self, chart: Chart) -> None:
+        """Want measurements at the settled encounters: chart.wishes."""
+
+    def write(self, chart: Chart) -> None:
+        """Add rows: chart.add(table, rows)."""
+
+
+def parts() -> tuple[Part, ...]:
+    """Return the parts of care beside the ordinary one, in their order."""
+    return ()
+
+
+def records(history: History, catalogue: Catalogue, book: Book) -> Records:
+    """Return everything that care wrote about the people of a shard.
+
+    Parameters
+    ----------
+    history
+        Their lives.
+    catalogue
+        Of observations.
+    book
+        Grows by what is new; the same knowledge gives the same words in any shard.
+    """
+    chart = Chart(history, catalogue, book, Asks(history))
+    others = parts()
+    chart.found = ask_all(chart.asks, history, book)
+    deeds = done.ask(chart.asks, history, chart.found, book)
+    for part in others:
+        part.ask(chart)
+    drugs.ask(chart.asks, history, book)
+    encounters = chart.asks.settle()
+    chart.encounters = encounters
+    chart.wishes = needs.wishes(history, encounters, chart.asks, chart.found, catalogue)
+    for part in others:
+        part.want(chart)
+    specimens = chart.wishes.specimens()
+    chart.values = measure.Values(history, specimens, catalogue, chart.extra)
+    orders, by_panel = measure.panel_orders(specimens, catalogue, encounters, book)
+    chart.add("order", orders)
+    chart.add("observation", measure.rows_of(chart.values, book, by_panel))
+    procedures, devices, imaging, reports = done.rows_of(history, encounters, chart.asks, deeds, book)
+    if reports:
+        shift = len(orders["encounter"]) if orders else 0
+        reports = {**reports, "order": reports["order"] + shift}
+    for table, rows in (("procedure", procedures), ("device", devices), ("order", imaging), ("report", reports)):
+        chart.add(table, rows)
+    chart.add("condition", problems.rows_of(history, encounters, chart.asks, chart.found, book))
+    chart.add("medication", drugs.rows_of(history, encounters, chart.asks, chart.found, book))
+    plan, goal = plans.rows_of(history, encounters, chart.asks, chart.found, catalogue, book)
+    chart.add("careplan", plan)
+    chart.add("goal", goal)
+    for part in others:
+        part.write(chart)
+    return Records(encounters, _sorted(chart.rows))
+
+
+def _sorted(rows: Mapping[str, list[Rows]]) -> dict[str, Rows]:
+    """Join the rows of each kind, sort them by encounter, then time, and let pointers follow."""
+    out: dict[str, Rows] = {}
+    moved: dict[str, Ints] = {}
+    for table, parts_ in rows.items():
+        whole = {name: np.concatenate([part[name] for part in parts_]) for name in parts_[0]}
+        order = np.lexsort((whole[WHEN[table]], whole["encounter"]))
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        moved[table] = place
+        out[table] = {name: values[order] for name, values in whole.items()}
+    for table, target in POINTERS:
+        if table in out and target in moved:
+            at = out[table][target].astype(np.int64)
+            out[table] = {**out[table], target: np.where(at >= 0, moved[target][np.maximum(at, 0)], -1)}
+    return out

@@ -1,0 +1,142 @@
+"""Medication orders: who wrote which, when it was renewed, how much was given, and how it ended."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ehrsatz.clinical import ICD10CM, RXNORM, UCUM
+from ehrsatz.simulator.chart.asks import CLASS, MINUTES, Asks, Batch
+from ehrsatz.simulator.chart.visits import Found, snomed
+from ehrsatz.simulator.history import YEAR, Courses, Floats, History, Ints
+from ehrsatz.simulator.records import Book, Encounters, Rows
+
+ACTIVE, COMPLETED, STOPPED = 0, 1, 2
+WRITE = ("wellness", "ambulatory", "urgent", "emergency", "inpatient", "virtual")  # where drugs are ordered
+SUPPLY = 90.0  # days of a chronic drug per fill; three refills make a year: CMS and commercial plans' usual
+NEAR = 60.0  # days within which the next visit is taken for the first order; else one is made
+
+
+def ask(asks: Asks, history: History, book: Book) -> list[Batch | None]:
+    """Ask for a visit where a chronic drug is begun and none is near; one batch per course, None where none is."""
+    person, start = asks.times()
+    key = person * 1e6 + start
+    out: list[Batch | None] = []
+    for course in history.courses:
+        if not len(course.person) or course.attack.max(initial=-1) >= 0:
+            out.append(None)
+            continue
+        at = np.searchsorted(key, course.person * 1e6 + course.start)
+        safe = np.minimum(at, len(key) - 1)
+        near = (at < len(key)) & (person[safe] == course.person) & (start[safe] < course.start + NEAR)
+        far = np.flatnonzero(~near)
+        batch = asks.ask(
+            course.person[far],
+            course.start[far],
+            np.full(len(far), 20 * MINUTES),
+            CLASS["ambulatory"],
+            snomed(book, "followup"),
+            reason=book.place(ICD10CM, course.reason),
+            specialty=book.text("family medicine"),
+        )
+        out.append(batch)
+    return out
+
+
+def rows_of(history: History, encounters: Encounters, asks: Asks, found: Found, book: Book) -> Rows:
+    """Return the medication orders, in no order."""
+    parts = []
+    writes = np.flatnonzero(np.isin(encounters.kind, [CLASS[one] for one in WRITE]))
+    key = encounters.person[writes] * 1e6 + encounters.start[writes]
+    for course in history.courses:
+        if not len(course.person):
+            continue
+        if course.source in found.attack:
+            part = _short(history, encounters, asks, found, course, book)
+        else:
+            part = _long(history, encounters, writes, key, course, book)
+        if len(part["encounter"]):
+            parts.append(part)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+
+def _short(
+    history: History, encounters: Encounters, asks: Asks, found: Found, course: Courses, book: Book
+) -> dict[str, np.ndarray]:
+    """Courses of an episode's drugs: one order at the visit."""
+    seen = found.seen[course.source]
+    place = np.full(len(history.attacks[course.source].person), -1, np.int64)
+    place[seen] = asks.rows[found.attack[course.source]]
+    row = np.where(course.attack >= 0, place[np.maximum(course.attack, 0)], -1)
+    keep = np.flatnonzero(row >= 0)
+    row = row[keep]
+    days = course.treatment.days or 7.0
+    end = history.people.end[encounters.person[row]]
+    start = np.minimum(encounters.start[row] + 15 * MINUTES, encounters.stop[row] - MINUTES)
+    stop = start + days
+    return _part(book, course, row, start, np.where(stop < end, stop, np.nan), days, 0, course.stopped[keep], end, True)
+
+
+def _long(
+    history: History, encounters: Encounters, writes: Ints, key: Floats, course: Courses, book: Book
+) -> dict[str, np.ndarray]:
+    """Chronic drugs: a first order at the next visit, renewed at the visits about a year apart."""
+    people = history.people
+    person = course.person
+    end = people.end[person]
+    stop = np.where(np.isnan(course.stop), end, course.stop)
+    years = np.maximum(np.ceil((stop - course.start) / YEAR), 1).astype(np.int64)
+    if course.treatment.days is not None:
+        years = np.ones_like(years)
+    at = np.repeat(np.arange(len(person)), years)
+    k = np.arange(len(at)) - np.repeat(np.cumsum(years) - years, years)
+    wanted = course.start[at] + k * YEAR * 0.97
+    found = np.searchsorted(key, person[at] * 1e6 + wanted)
+    safe = np.minimum(found, len(key) - 1)
+    row = writes[safe]
+    fine = (found < len(key)) & (encounters.person[row] == person[at]) & (encounters.start[row] < stop[at] - 1)
+    new = np.r_[True, (at[1:] != at[:-1]) | (row[1:] != row[:-1])]
+    keep = np.flatnonzero(fine & new)
+    at, row = at[keep], row[keep]
+    start = np.minimum(encounters.start[row] + 15 * MINUTES, encounters.stop[row] - MINUTES)
+    last = np.r_[at[1:] != at[:-1], True] if len(at) else np.zeros(0, bool)
+    following = np.r_[start[1:], np.inf] if len(at) else np.zeros(0)
+    finish = np.where(last, np.where(np.isnan(course.stop[at]), np.nan, stop[at]), following)
+    finish = np.where(np.isfinite(finish) & (finish <= start), start + 1, finish)
+    finish = np.where(finish < end[at], finish, np.nan)
+    days = course.treatment.days or SUPPLY
+    refills = 0 if course.treatment.days is not None else 3
+    stopped = np.where(last, course.stopped[at], -1)
+    return _part(book, course, row, start, finish, days, refills, stopped, end[at], course.treatment.days is not None)
+
+
+def _part(
+    book: Book,
+    course: Courses,
+    row: Ints,
+    start: Floats,
+    stop: Floats,
+    days: float,
+    refills: int,
+    stopped: Ints,
+    end: Floats,
+    short: bool,
+) -> dict[str, np.ndarray]:
+    one = course.treatment
+    n = len(row)
+    reasons = np.array([*(book.text(reason) for reason in one.stop_reasons), -1], np.int64)
+    given_up = (stopped >= 0) & ~np.isnan(stop)
+    return {
+        "encounter": row,
+        "code": np.full(n, book.place(RXNORM, one.rxnorm)),
+        "start": start,
+        "stop": stop,
+        "dose": np.full(n, one.dose),
+        "unit": np.full(n, book.place(UCUM, one.dose_unit)),
+        "route": np.full(n, book.text(one.route)),
+        "per_day": np.full(n, one.per_day),
+        "refills": np.full(n, refills),
+        "quantity": np.full(n, float(max(1.0, np.ceil(one.per_day * days)))),
+        "reason": np.full(n, book.place(ICD10CM, course.reason)),
+        "stop_reason": np.where(given_up, reasons[stopped], -1),
+        "status": np.where(given_up, STOPPED, np.where(np.isnan(stop), ACTIVE, COMPLETED)),
+    }

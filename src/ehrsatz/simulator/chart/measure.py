@@ -1,0 +1,340 @@
+"""Values of everything that is measured: levels with day-to-day variation, formulas of reported values, words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy.special import ndtri
+
+from ehrsatz.clinical import LOINC
+from ehrsatz.simulator.catalogue import Catalogue, Item
+from ehrsatz.simulator.chart.formulas import SIMPLE, creatinine, egfr, grade, percentile
+from ehrsatz.simulator.chart.needs import Specimens
+from ehrsatz.simulator.history import YEAR, Floats, History, Ints, during
+from ehrsatz.simulator.records import Book, Encounters, Rows
+
+EXTRA: Mapping[str, tuple[str, ...]] = {  # what is measured together besides the catalogue's panels
+    "checkup": ("height", "weight", "bmi", "sbp", "dbp", "heart_rate"),
+    "visit": ("weight", "sbp", "dbp", "heart_rate"),
+    "acute": ("sbp", "dbp", "heart_rate", "resp_rate", "temperature", "spo2", "pain"),
+    "pressure": ("sbp", "dbp", "heart_rate"),
+    "fever": ("temperature", "heart_rate", "resp_rate", "spo2"),
+    "stay_vitals": ("sbp", "dbp", "mean_pressure", "heart_rate", "resp_rate", "temperature", "spo2"),
+    "baby": ("height", "weight", "head", "head_percentile", "weight_length_percentile"),
+    "child": ("height", "weight", "bmi", "bmi_percentile"),
+    "small": ("weight",),
+}
+BOUNDED = {"sbp": (40, 260), "dbp": (20, 150), "temperature": (32, 42.5), "spo2": (50, 100), "pain": (0, 10)}
+ABSENT = -1
+
+
+class Values:
+    """Values of items at specimens (S,), made in the order in which they need each other.
+
+    Parameters
+    ----------
+    history, specimens, catalogue
+        What is measured where.
+    extra
+        Item -> function of rows (R,) of specimens that gives values instead of the catalogue's: cultures, stages.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        specimens: Specimens,
+        catalogue: Catalogue,
+        extra: Mapping[str, Callable[[Ints], Floats]] | None = None,
+    ) -> None:
+        self.history, self.specimens, self.catalogue = history, specimens, catalogue
+        self.extra = dict(extra or {})
+        people = history.people
+        self.age = (specimens.time - people.birth[specimens.person]) / YEAR
+        self.sex = people.sex[specimens.person]
+        self.value: dict[str, Floats] = {}  # item -> (S,), NaN: not measured
+        self.rows: dict[str, Ints] = {}
+
+    def of(self, name: str, rows: Ints) -> Floats:
+        """Return reported values of an item at rows (R,) of specimens, measuring it there if it was not."""
+        held = self.value.get(name)
+        if held is None:
+            held = np.full(len(self.age), np.nan)
+            self.value[name] = held
+        missing = rows[np.isnan(held[rows])]
+        if len(missing):
+            held[missing] = self._reported(self.catalogue.items[self.catalogue.place[name]], missing)
+        return held[rows]
+
+    def level(self, process: str, rows: Ints) -> Floats:
+        """Return the true level of a process at rows (R,) of specimens."""
+        specimens = self.specimens
+        return self.history.levels.at(process, specimens.person[rows], specimens.time[rows])
+
+    def noise(self, name: str, rows: Ints) -> Floats:
+        """Return standard-normal numbers of an item at rows (R,)."""
+        specimens = self.specimens
+        u = self.history.draw(f"measure {name}", specimens.person[rows], specimens.ordinal[rows])[:, 0]
+        return ndtri(np.clip(u, 1e-12, 1 - 1e-12))
+
+    def own(self, name: str, rows: Ints) -> Floats:
+        """Return standard-normal numbers of an item that stay with the person (R,)."""
+        u = self.history.draw(f"own {name}", self.specimens.person[rows])[:, 0]
+        return ndtri(np.clip(u, 1e-12, 1 - 1e-12))
+
+    def _reported(self, item: Item, rows: Ints) -> Floats:
+        value = self._raw(item, rows)
+        if item.noise is not None and item.noise.sd != 0:
+            z = self.noise(item.id, rows)
+            value = value * np.exp(item.noise.cv * z) if item.noise.cv is not None else value + item.noise.sd * z
+        low, high = BOUNDED.get(item.id, (None, None))
+        if item.process is not None and low is None:
+            low, high = _limits(self.history, item.process)
+        if item.category == "survey" and item.process is not None:
+            low, high = {"phq9": (0, 27), "gad7": (0, 21), "mmse": (0, 30)}.get(item.id, (low, high))
+        if low is not None:
+            value = np.clip(value, low, high)
+        if item.words:
+            return np.clip(value, 0, len(item.words) - 1)
+        factor = 10.0**item.decimals
+        out = np.floor(value * factor + 0.5) / factor
+        return np.where(out <= 0, _least(item, out), out)
+
+    def _raw(self, item: Item, rows: Ints) -> Floats:
+        if item.id in self.extra:
+            return self.extra[item.id](rows)
+        if item.process is not None:
+            return self.level(item.process, rows)
+        if item.formula is not None:
+            return self._formula(item, rows)
+        return self._healthy(item, rows)
+
+    def _healthy(self, item: Item, rows: Ints) -> Floats:
+        healthy = item.healthy
+        assert healthy is not None, item.id
+        if healthy.shares:
+            u = self.history.draw(f"word {item.id}", self.specimens.person[rows], self.specimens.ordinal[rows])[:, 0]
+            return np.searchsorted(np.cumsum(healthy.shares[:-1]), u, side="right").astype(np.float64)
+        assert healthy.mean is not None
+        z = self.own(item.id, rows)
+        return healthy.mean * np.exp(healthy.cv * z) if healthy.cv is not None else healthy.mean + (healthy.sd or 0) * z
+
+    def _formula(self, item: Item, rows: Ints) -> Floats:
+        name, of = item.formula, item.of
+        if name in SIMPLE:
+            return SIMPLE[name](*(self.of(part, rows) for part in of))
+        age, sex = self.age[rows], self.sex[rows]
+        if name == "creatinine_ckdepi":
+            return creatinine(self.level("egfr", rows), self._height(rows), sex, age)
+        if name == "egfr_ckdepi":
+            return egfr(self.of("creatinine", rows), self._height(rows), sex, age)
+        return getattr(self, f"_{name}")(item, rows)  # type: ignore[no-any-return]
+
+    def _height(self, rows: Ints) -> Floats:
+        return self.level("height", rows)
+
+    def _weight(self, item: Item, rows: Ints) -> Floats:
+        height = self.of("height", rows) if "height" in self.value else self._height(rows)
+        return self.level("bmi", rows) * (height / 100) ** 2
+
+    def _bmi_percentile(self, item: Item, rows: Ints) -> Floats:
+        return percentile(self._chart_z("bmi", self.of("bmi", rows), rows))
+
+    def _head_percentile(self, item: Item, rows: Ints) -> Floats:
+        return percentile(self._chart_z("head", self.of("head", rows), rows))
+
+    def _weight_length_percentile(self, item: Item, rows: Ints) -> Floats:
+        return percentile(self._chart_z("weight", self.of("weight", rows), rows))
+
+    def _chart_z(self, kind: str, value: Floats, rows: Ints) -> Floats:
+        from ehrsatz.simulator.growth import z_of
+
+        return z_of(kind, self.sex[rows], self.age[rows], value)
+
+    def _share(self, item: Item, rows: Ints) -> Floats:
+        share = np.clip(self._healthy(item, rows), 0.08, 0.6)
+        return self.of(item.of[0], rows) * share
+
+    def _rdw(self, item: Item, rows: Ints) -> Floats:
+        iron_poor = np.clip((30 - self.level("ferritin", rows)) / 30, 0, 1)
+        return self._healthy(item, rows) + 3.5 * iron_poor
+
+    def _differential(self, item: Item, rows: Ints) -> Floats:
+        """Return a share of white cells: the five sum to 100, and neutrophils rise with inflammation."""
+        names = [f"{kind}_share" for kind in ("neutrophils", "lymphocytes", "monocytes", "eosinophils", "basophils")]
+        inflamed = np.clip(np.log10(np.maximum(self.level("crp", rows), 1)) - 1, 0, 1.3)
+        parts = []
+        for name in names:
+            one = self.catalogue.items[self.catalogue.place[name]]
+            wobble = 1 + 0.06 * self.noise(name, rows)
+            parts.append(np.maximum(self._healthy(one, rows), 0.1) * wobble)
+        parts[0] = parts[0] * (1 + 0.25 * inflamed)
+        parts[1] = parts[1] * (1 - 0.45 * inflamed)
+        whole = np.maximum(sum(parts), 1e-9)
+        if item.id != names[0]:
+            return 100 * parts[names.index(item.id)] / whole
+        rest = [np.floor(1000 * part / whole + 0.5) / 10 for part in parts[1:]]
+        return 100 - sum(rest)
+
+    def _iron(self, item: Item, rows: Ints) -> Floats:
+        short = np.clip((30 - self.level("ferritin", rows)) / 30, 0, 1)
+        return np.maximum(self._healthy(item, rows) * (1 - 0.65 * short), 8)
+
+    def _iron_binding(self, item: Item, rows: Ints) -> Floats:
+        short = np.clip((30 - self.level("ferritin", rows)) / 30, 0, 1)
+        return np.maximum(self._healthy(item, rows) + 90 * short, 180)
+
+    def _d_dimer(self, item: Item, rows: Ints) -> Floats:
+        inflamed = np.clip(self.level("crp", rows) / 50, 0, 6)
+        age = np.maximum(self.age[rows] - 50, 0)
+        return self._healthy(item, rows) * (1 + inflamed) * (1 + age / 60)
+
+    def _fibrinogen(self, item: Item, rows: Ints) -> Floats:
+        return self._healthy(item, rows) * (1 + np.clip(self.level("crp", rows) / 120, 0, 1.5))
+
+    def _interleukin(self, item: Item, rows: Ints) -> Floats:
+        return self._healthy(item, rows) * (1 + self.level("crp", rows) / 4)
+
+    def _parathyroid(self, item: Item, rows: Ints) -> Floats:
+        kidney = np.clip((60 - self.level("egfr", rows)) / 20, 0, 3)
+        sun = np.clip((20 - self.level("vitamin_d", rows)) / 20, 0, 1)
+        return self._healthy(item, rows) * (1 + kidney) * (1 + 0.4 * sun)
+
+    def _phq2(self, item: Item, rows: Ints) -> Floats:
+        return np.clip(np.round(self.level("phq9", rows) * 6 / 27 * 1.2), 0, 6)
+
+    def _audit_c(self, item: Item, rows: Ints) -> Floats:
+        drinks = self.history.people.attributes.get("alcohol")
+        if drinks is None:
+            return np.zeros(len(rows))
+        mean = np.array([0.3, 2.2, 6.5])[np.clip(drinks[self.specimens.person[rows]], 0, 2)]
+        adult = self.age[rows] >= 18
+        return np.where(adult, np.clip(np.round(mean + 1.0 * self.noise(item.id, rows)), 0, 12), 0)
+
+    def _fall_risk(self, item: Item, rows: Ints) -> Floats:
+        mean = np.clip((self.age[rows] - 55) / 25, 0, 2) * 2.0
+        return np.clip(np.round(mean + 1.2 * self.noise(item.id, rows)), 0, 12)
+
+    def _attribute(self, item: Item, rows: Ints) -> Floats:
+        people, time = self.history.people, self.specimens.time[rows]
+        person = self.specimens.person[rows]
+        started = people.smoked_from[person] <= time
+        ended = people.smoked_to[person] <= time
+        return np.where(started, np.where(ended, 1.0, 2.0), 0.0)
+
+    def _dipstick_protein(self, item: Item, rows: Ints) -> Floats:
+        return grade(self.level("uacr", rows), (30, 100, 300, 1000)).astype(np.float64)
+
+    def _dipstick_glucose(self, item: Item, rows: Ints) -> Floats:
+        return grade(self.level("mean_glucose", rows), (180, 220, 270, 330)).astype(np.float64)
+
+    def _pregnant(self, item: Item, rows: Ints) -> Floats:
+        attacks = self.history.attacks.get("pregnancy")
+        if attacks is None:
+            return np.zeros(len(rows))
+        return during(attacks, self.specimens.person[rows], self.specimens.time[rows]).astype(np.float64)
+
+
+def rows_of(values: Values, book: Book, orders: Mapping[str, Ints]) -> Rows:
+    """Return the observation rows of everything that was wanted, sorted by specimen, then item.
+
+    Parameters
+    ----------
+    values
+        Measured here.
+    book
+        Holds the words.
+    orders
+        Panel -> order row of each of its specimens, ABSENT where none.
+    """
+    specimens, catalogue = values.specimens, values.catalogue
+    size = len(catalogue.items)
+    keys, order = [], []
+    for panel, rows in specimens.wants.items():
+        items = EXTRA.get(panel) or catalogue.panels[panel].items
+        ordered = orders.get(panel)
+        for name in items:
+            place = catalogue.place[name]
+            if not catalogue.codes[place]:
+                continue
+            keys.append(rows * size + place)
+            order.append(np.full(len(rows), ABSENT) if ordered is None else ordered)
+    key, by = np.concatenate(keys), np.concatenate(order)
+    sorting = np.lexsort((-by, key))  # an ordered one before an unordered one
+    key, by = key[sorting], by[sorting]
+    first = np.r_[True, key[1:] != key[:-1]]
+    key, by = key[first], by[first]
+    specimen, item = key // size, key % size
+    value = np.empty(len(key))
+    text = np.full(len(key), ABSENT, np.int64)
+    for place in np.unique(item):
+        here = np.flatnonzero(item == place)
+        one = catalogue.items[place]
+        got = values.of(one.id, specimen[here])
+        if one.words:
+            words = np.array([book.text(word) for word in one.words])
+            known = ~np.isnan(got)
+            text[here[known]] = words[got[known].astype(np.int64)]
+            got = np.full(len(here), np.nan)
+        value[here] = got
+    keep = ~np.isnan(value) | (text >= 0)
+    specimen = specimen[keep]
+    return {
+        "encounter": specimens.encounter[specimen],
+        "time": specimens.time[specimen],
+        "item": item[keep].astype(np.int16),
+        "value": value[keep],
+        "text": text[keep],
+        "order": by[keep],
+    }
+
+
+def panel_orders(
+    specimens: Specimens, catalogue: Catalogue, encounters: Encounters, book: Book
+) -> tuple[Rows, dict[str, Ints]]:
+    """Return one laboratory order per panel with a LOINC code and specimen, and panel -> order of each specimen."""
+    parts = [
+        (panel, rows, code)
+        for panel, rows in specimens.wants.items()
+        if panel not in EXTRA and (code := _panel_code(catalogue, panel)) is not None
+    ]
+    if not parts:
+        return {}, {}
+    specimen = np.concatenate([rows for _, rows, _ in parts])
+    code = np.concatenate([np.full(len(rows), book.place(LOINC, code)) for _, rows, code in parts])
+    kind = np.concatenate([np.full(len(rows), k) for k, (_, rows, _) in enumerate(parts)])
+    order = np.lexsort((kind, specimen))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    encounter = specimens.encounter[specimen[order]]
+    rows: Rows = {
+        "encounter": encounter,
+        "time": specimens.time[specimen[order]],
+        "kind": np.zeros(len(order), np.int64),
+        "code": code[order],
+        "reason": encounters.reason[encounter],
+        "status": np.zeros(len(order), np.int64),
+    }
+    edges = np.cumsum([len(one[1]) for one in parts])[:-1]
+    return rows, {one[0]: at for one, at in zip(parts, np.split(place, edges), strict=True)}
+
+
+def _panel_code(catalogue: Catalogue, panel: str) -> str | None:
+    """Return the LOINC code that a panel is ordered by: its own, or its first item's."""
+    one = catalogue.panels[panel]
+    if one.loinc is not None:
+        return one.loinc
+    first = catalogue.items[catalogue.place[one.items[0]]]
+    return first.loinc if first.category == "laboratory" else None
+
+
+def _limits(history: History, process: str) -> tuple[float | None, float | None]:
+    bounds = getattr(history.levels, "bounds", None)
+    return (None, None) if bounds is None else bounds(process)
+
+
+def _least(item: Item, value: Floats) -> Floats:
+    """Return what a value that rounds to nothing is reported as: the smallest step, where nothing cannot be."""
+    if item.category in ("survey", "exam") or item.id in ("pain", "bmd", "base_excess"):
+        return value
+    return np.full_like(value, 10.0**-item.decimals)
