@@ -21,6 +21,7 @@ from ehrsatz.simulator.module import (
     Module,
     Procedure,
     Risk,
+    Screening,
     Sex,
     Table,
     Treatment,
@@ -64,6 +65,9 @@ class _Check:
             yield from self.condition(place, condition)
         for episode in module.episodes:
             yield from self.episode(f"episodes.{episode.id}", episode)
+        yield from _twice("screenings", [one.id for one in module.screenings])
+        for one in module.screenings:
+            yield from self.screening(f"screenings.{one.id}", one)
 
     # ------------------------------------------------------------------ whole entities
     def condition(self, at: str, one: Condition) -> Found:
@@ -92,6 +96,12 @@ class _Check:
         staged += [(f"procedures.{i}", part.stage) for i, part in enumerate(one.procedures)]
         staged += [(f"imaging.{i}", part.stage) for i, part in enumerate(one.imaging)]
         staged += [(f"monitoring.{i}", part.stage) for i, part in enumerate(one.monitoring)]
+        untils = [(f"treatments.{drug.id}", drug.until_stage) for drug in one.treatments]
+        untils += [(f"procedures.{i}", part.until_stage) for i, part in enumerate(one.procedures)]
+        untils += [(f"imaging.{i}", part.until_stage) for i, part in enumerate(one.imaging)]
+        for name, wanted in untils:
+            if wanted is not None and wanted not in stages:
+                yield f"{at}.{name}.until_stage", f"unknown stage '{wanted}'.{nearest(wanted, stages)}"
         for name, wanted in staged:
             if wanted is not None and wanted not in stages:
                 yield f"{at}.{name}.stage", f"unknown stage '{wanted}'.{nearest(wanted, stages)}"
@@ -150,6 +160,24 @@ class _Check:
             yield from self.imaging(f"{at}.imaging.{i}", image)
 
     # ------------------------------------------------------------------ parts
+    def screening(self, at: str, one: Screening) -> Found:
+        if one.panel is not None:
+            yield from self.named(f"{at}.panel", "panel", one.panel, self.facts.panels)
+        if one.procedure is not None:
+            yield from self.procedure(f"{at}.procedure", one.procedure)
+        if one.imaging is not None:
+            yield from self.imaging(f"{at}.imaging", one.imaging)
+        for name, levels in one.among.items():
+            known = ATTRIBUTES.get(name)
+            if known is None:
+                yield f"{at}.among", f"unknown attribute '{name}'.{nearest(name, ATTRIBUTES)}"
+                continue
+            for level in levels:
+                if level not in known:
+                    yield f"{at}.among.{name}", f"{name} has no level '{level}'.{nearest(level, known)}"
+        for i, name in enumerate(one.excludes):
+            yield from self.known(f"{at}.excludes.{i}", name)
+
     def treatment(self, at: str, drug: Treatment) -> Found:
         yield from self.code(f"{at}.rxnorm", RXNORM, drug.rxnorm)
         yield from self.effects(at, drug.effects)

@@ -166,6 +166,7 @@ class Treatment(Part):
     per_day: Positive
     share: Share = Field(description="Share of those in question who ever get it.")
     stage: Name | None = Field(default=None, description="Only from this stage on.")
+    until_stage: Name | None = Field(default=None, description="Not for those who have reached this stage when due.")
     delay_years: NonNegative = 0.05
     after: Name | None = None
     instead: bool = False
@@ -202,6 +203,7 @@ class Procedure(Part):
     per_year: NonNegative | None = None
     delay_years: NonNegative = 0.0
     stage: Name | None = None
+    until_stage: Name | None = Field(default=None, description="Not for those who have reached this stage when due.")
     visit: Class = "ambulatory"
     minutes: Positive = 30.0
     stay_days: Positive | None = Field(default=None, description="Median; for visit inpatient.")
@@ -220,6 +222,7 @@ class Imaging(Part):
     share: Share = 1.0
     per_year: NonNegative | None = None
     stage: Name | None = None
+    until_stage: Name | None = Field(default=None, description="Not for those who have reached this stage when due.")
     report: tuple[str, ...] = Field(min_length=1, description="Texts to choose from, our own words.")
     source: Source
 
@@ -388,6 +391,40 @@ class Episode(Part):
         return self
 
 
+class Screening(Part):
+    """A test of healthy people at check-ups: who is due, how often, and the share that has it when due.
+
+    Exactly one of: `panel` (measured), `procedure` (done) and `imaging` (ordered and reported); the `share` of the
+    latter two is 1, and they neither repeat nor belong to a stage.
+    """
+
+    id: Name
+    title: str
+    ages: tuple[float, float] = Field(description="From the first until the second age, in years.")
+    sex: Sex | None = None
+    every_years: Positive
+    share: Share
+    among: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="Attribute -> levels of those in question, as in smoking."
+    )
+    excludes: tuple[Name, ...] = Field(default=(), description="Not for those who have or had one of these.")
+    panel: Name | None = None
+    procedure: Procedure | None = None
+    imaging: Imaging | None = None
+    source: Source
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(one is not None for one in (self.panel, self.procedure, self.imaging)) != 1:
+            raise ValueError("expected exactly one of panel, procedure and imaging")
+        for part in (self.procedure, self.imaging):
+            if part is not None and (part.share != 1 or part.per_year or part.stage or part.until_stage):
+                raise ValueError("expected neither share, per_year nor stage in what is done at a screening")
+        if self.ages[0] >= self.ages[1]:
+            raise ValueError("expected ages as lowest, highest")
+        return self
+
+
 class Module(Part):
     """One file of medical knowledge."""
 
@@ -397,6 +434,7 @@ class Module(Part):
     sources: dict[str, str] = Field(description="Key -> author, title, year and where to find it; or why assumed.")
     conditions: tuple[Condition, ...] = ()
     episodes: tuple[Episode, ...] = ()
+    screenings: tuple[Screening, ...] = ()
 
     @model_validator(mode="after")
     def _sourced(self) -> Self:

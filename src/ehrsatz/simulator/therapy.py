@@ -38,6 +38,11 @@ def treat(lives: Lives, spell: Spell) -> None:
                 lives, treatment, rows, former.start
             )
             begin = np.where(begin < former.stop, begin, np.inf)
+        if treatment.until_stage is not None:
+            place = [stage.id for stage in condition.stages].index(treatment.until_stage)
+            gone = np.full(lives.n, np.inf)
+            gone[spell.rows] = np.fmin.reduce(spell.stage_from[:, place:], axis=1)
+            begin = np.where(begin < gone[rows], begin, np.inf)
         chosen = _draw(lives, condition.id, treatment, rows, 0) < treatment.share
         chosen &= (begin < np.minimum(stop, lives.span[rows])) & _allowed(lives, treatment, rows, begin)
         must = lives.taking.get((condition.id, treatment.id))

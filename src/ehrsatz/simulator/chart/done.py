@@ -41,13 +41,17 @@ def ask(asks: Asks, history: History, found: Found, book: Book) -> Deeds:
     deeds = Deeds()
     for name, spells in history.spells.items():
         condition = spells.condition
-        stop = np.where(np.isnan(spells.stop), history.people.end[spells.person], spells.stop)
+        ended = np.where(np.isnan(spells.stop), history.people.end[spells.person], spells.stop)
         for k, what in enumerate((*condition.procedures, *condition.imaging)):
-            begin = spells.diagnosed
+            begin, stop = spells.diagnosed, ended
             if what.stage is not None:
                 at = [stage.id for stage in condition.stages].index(what.stage)
                 reached = np.fmin.reduce(spells.stage_from[:, at:], axis=1)
                 begin = np.maximum(begin, np.where(np.isnan(reached), np.inf, reached))
+            if what.until_stage is not None:
+                at = [stage.id for stage in condition.stages].index(what.until_stage)
+                gone = np.fmin.reduce(spells.stage_from[:, at:], axis=1)
+                stop = np.fmin(stop, gone)
             u = history.draw(f"deed {name} {k}", spells.person, width=2)
             share = what.share
             chosen = np.flatnonzero((u[:, 0] < share) & (begin < stop))
