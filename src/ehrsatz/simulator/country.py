@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -19,6 +20,7 @@ LEVELS = {
     "insurance": clinical.INSURANCE,
     "marital": clinical.MARITAL,
 }
+ORDER = ("education", "smoking", "alcohol", "activity", "housing", "insurance", "marital")  # in which they are drawn
 QUINTILES = ("1", "2", "3", "4", "5")  # of household income, 1 the poorest
 
 
@@ -42,8 +44,12 @@ class Pyramid(Part):
 
     @model_validator(mode="after")
     def _bands(self) -> Self:
-        if list(self.ages) != sorted(set(self.ages)) or not len(self.ages) == len(self.female) == len(self.male):
-            raise ValueError("expected rising ages and one figure per age band and sex")
+        if (
+            self.ages[:1] != (0,)
+            or list(self.ages) != sorted(set(self.ages))
+            or not len(self.ages) == len(self.female) == len(self.male)
+        ):
+            raise ValueError("expected rising ages from 0 and one figure per age band and sex")
         return self
 
 
@@ -226,7 +232,48 @@ class People(Part):
         ids = {group.id for group in self.groups}
         if set(self.blood) != ids or set(self.languages) != ids:
             raise ValueError("expected blood groups and languages for every group")
+        if problems := sorted(self._factors()):
+            raise ValueError("; ".join(problems))
         return self
+
+    def levels(self, factor: str) -> tuple[str, ...]:
+        """Return the levels of a factor: group, quintile, sex or an attribute; empty for what is none."""
+        if factor == "group":
+            return tuple(group.id for group in self.groups)
+        return {"quintile": QUINTILES, "sex": clinical.SEXES, **LEVELS}.get(factor, ())
+
+    def _factors(self) -> Iterator[str]:
+        """Yield what names a factor or level that does not exist, or is drawn only later."""
+        for place, name in enumerate(ORDER):
+            drawn = ("group", "sex", *(("quintile", *ORDER[:place]) if place else ()))
+            for factor, odds in self.attributes[name].odds.items():
+                if factor not in drawn:
+                    yield f"expected odds of {name} by one of {', '.join(drawn)}; found: {factor}"
+                    continue
+                yield from _strange(f"odds of {name} by {factor}", odds, self.levels(factor))
+                for outcomes in odds.values():
+                    yield from _strange(f"odds of {name}", outcomes, LEVELS[name])
+        for region in self.regions:
+            yield from _strange("factors of a region", region.factors, LEVELS["insurance"])
+        for factor, medians in self.income.medians.items():
+            if factor not in ("group", "education", "sex") or set(medians) != set(self.levels(factor)):
+                yield f"expected medians for every level of group, education or sex; differs: {factor}"
+        known = [*self.income.percentiles.items()]
+        if (
+            known != sorted(known)
+            or sorted(self.income.percentiles.values()) != [v for _, v in known]
+            or len(known) < 2
+        ):
+            yield "expected percentiles of income in rising order, two at the least"
+        if len(self.income.ages) != len(self.income.by_age):
+            yield "expected one median of income per age band"
+        for factor, ratios in self.habit.care.items():
+            yield from _strange(f"care by {factor}", ratios, self.levels(factor))
+
+
+def _strange(what: str, named: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    if unknown := sorted(set(named) - set(known)):
+        yield f"expected known levels in {what}; unknown: {', '.join(unknown)}"
 
 
 class Place(Part):

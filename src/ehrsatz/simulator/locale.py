@@ -69,6 +69,14 @@ class Locale(Part):
         absent = {payer.kind for payer in self.payers} ^ (set(self._insured()) - {"none"})
         if absent:
             raise ValueError(f"expected payers for exactly the insurances in use; differs: {', '.join(sorted(absent))}")
+        for kind in {payer.kind for payer in self.payers}:
+            if abs(sum(payer.share for payer in self.payers if payer.kind == kind) - 1) > 1e-6:
+                raise ValueError(f"expected shares of the payers of one kind that sum to 1; not so: {kind}")
+        eras = {(one.sex, one.since) for one in self.given if one.group == "*"}
+        if not eras or any((sex, since) not in eras for sex in ("female", "male") for _, since in eras):
+            raise ValueError("expected given names of group * for both sexes in every era")
+        if not ({"*"} & {one.group for one in self.family}) and {one.group for one in self.family} < set(self.groups):
+            raise ValueError("expected family names for every group, or some of group *")
         for whole in (self.life, self.people, self.units, self):
             _sourced(whole)
         return self

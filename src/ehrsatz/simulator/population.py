@@ -19,13 +19,13 @@ from scipy.special import betaincinv, ndtri
 from ehrsatz.errors import InfeasibleError
 from ehrsatz.seeds import addressed
 from ehrsatz.simulator.ages import age_at
+from ehrsatz.simulator.country import ORDER
 from ehrsatz.simulator.locale import Locale
 from ehrsatz.simulator.tables import Tables, attribute, groups_at, income_at, tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 YEAR = 365.25
-ORDER = ("education", "smoking", "alcohol", "activity", "housing", "insurance", "marital")
 DRAWS = ("sex", "age", "place", "race", "income", "began", "stopped", "adherence", "care", "blood", "language", *ORDER)
 NEVER, FORMER, CURRENT = 0, 1, 2
 INHERITED = ("group", "race", "region", "language")  # from the mother

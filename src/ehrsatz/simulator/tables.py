@@ -21,7 +21,7 @@ from scipy.special import ndtri
 
 from ehrsatz import clinical
 from ehrsatz.simulator.ages import age_at
-from ehrsatz.simulator.country import LEVELS, QUINTILES, Attribute
+from ehrsatz.simulator.country import LEVELS, ORDER, Attribute
 from ehrsatz.simulator.locale import Locale
 
 Floats = NDArray[np.float64]
@@ -106,7 +106,7 @@ def tables(locale: Locale) -> Tables:
     age = density.age(sex, within * total[sex])  # one draw for both, so that every age has its share exactly
     some: dict[str, Ints] = {"sex": sex}
     some["region"], some["group"] = groups_at(known, age, u[1])
-    for place, name in enumerate(("education", "income", *[n for n in LEVELS if n != "education"])):
+    for place, name in enumerate((ORDER[0], "income", *ORDER[1:])):
         if name == "income":
             _solve_income(locale, known, some, age, u[2 + place])
             _, some["quintile"] = income_at(known, some, age, u[2 + place])
@@ -197,7 +197,7 @@ def _effects(locale: Locale, given: Attribute, name: str) -> dict[str, Floats]:
     levels = LEVELS[name]
     out: dict[str, Floats] = {}
     for factor, odds in given.odds.items():
-        names = _names(locale, factor)
+        names = locale.people.levels(factor)
         table = np.zeros((len(names), len(levels)))
         for level, ratios in odds.items():
             for outcome, ratio in ratios.items():
@@ -210,14 +210,6 @@ def _effects(locale: Locale, given: Attribute, name: str) -> dict[str, Floats]:
                 table[row, levels.index(outcome)] = np.log(ratio)
         out["region"] = table
     return out
-
-
-def _names(locale: Locale, factor: str) -> tuple[str, ...]:
-    if factor == "group":
-        return locale.groups
-    if factor == "quintile":
-        return QUINTILES
-    return clinical.SEXES if factor == "sex" else LEVELS[factor]
 
 
 def _logits(solved: Solved, people: Mapping[str, Ints], age: Floats) -> Floats:
@@ -233,7 +225,7 @@ def _solve_income(locale: Locale, known: Tables, some: Mapping[str, Ints], age: 
     band = _band(known.income_ages, age)
     wanted = {"age": np.log(np.array(given.by_age))}
     for factor, medians in given.medians.items():
-        wanted[factor] = np.log(np.array([medians[name] for name in _names(locale, factor)]))
+        wanted[factor] = np.log(np.array([medians[name] for name in locale.people.levels(factor)]))
     known.income_effects = {factor: np.zeros(len(goal)) for factor, goal in wanted.items()}
     share = np.array([k / 100 for k in sorted(given.percentiles)])
     known.income_curve = (ndtri(share), np.log(np.array([given.percentiles[k] for k in sorted(given.percentiles)])))
@@ -262,7 +254,7 @@ def _score(known: Tables, people: Mapping[str, Ints], age: Floats, u: Floats) ->
 def _solve_care(locale: Locale, known: Tables, some: Mapping[str, Ints], age: Floats) -> None:
     habit = locale.people.habit
     for factor, ratios in habit.care.items():
-        known.care_effects[factor] = np.array([ratios.get(name, 1.0) for name in _names(locale, factor)])
+        known.care_effects[factor] = np.array([ratios.get(name, 1.0) for name in locale.people.levels(factor)])
     known.care_spread = habit.care_spread
     known.care_scale = 1.0 / (float(known.care(some).mean()) * float(np.exp(habit.care_spread**2 / 2)))
 
