@@ -1,4 +1,3 @@
-
 """One record just inside and one just outside for every rule: id -> (rows that keep it, rows that break it)."""
 
 from __future__ import annotations

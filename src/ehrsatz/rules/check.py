@@ -80,11 +80,11 @@ def check(
     frames = dataset.tables if isinstance(dataset, Dataset) else dataset
     found_mapping = mapping_of(mapping, {name: frame.columns for name, frame in frames.items()})
     view = View(frames, found_mapping, reference)
-    if not view.has("patient") and not any(view.has(table) for table in found_mapping.tables):
+    if view.is_bare:
         raise DataError(
-            f"Expected tables that the mapping '{found_mapping.name}' names.",
-            f"None of the {len(frames)} tables of the data is one of: {', '.join(sorted(found_mapping.sources))}.",
-            "Pass another mapping, or correct its table names.",
+            f"Expected tables and columns that the mapping '{found_mapping.name}' names.",
+            f"None of its columns is in the {len(frames)} tables of the data.",
+            "Pass another mapping, or correct its names.",
         )
     found, skipped = [], {}
     for one in chosen:

@@ -43,7 +43,9 @@ def _twice(view: View) -> list[Found]:
         key = table.with_role("key")
         if key is not None and view.has(f"{table.name}.{key}"):
             cells = view.cells(table.name, key)
-            again = (~cells.is_first_distinct() & cells.is_not_null()).to_numpy()
+            again = np.zeros(len(cells), dtype=bool)
+            if cells.hash().n_unique() < len(cells):
+                again = (~cells.is_first_distinct() & cells.is_not_null()).to_numpy()
             out += told(table.name, view.given(table.name, key), again)
     return out
 

@@ -125,9 +125,8 @@ def _twice(table: str, column: str) -> Body:
         hashed = keys * np.int64(1_000_003) + codes * np.int64(7_919_999_983_391)  # wraps round: a hash
         order_ = np.argsort(hashed, kind="stable")
         sorted_ = hashed[order_]
-        again = np.append(False, (sorted_[1:] == sorted_[:-1]))
         failed = np.zeros(len(keys), dtype=bool)
-        failed[order_[again]] = True
+        failed[order_[1:][sorted_[1:] == sorted_[:-1]]] = True
         return told(table, known, failed & known)
 
     return body

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 from collections.abc import Mapping as Keyed
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -42,7 +43,12 @@ class Coded:
     """A text column as positions: `at` of shape (R,), -1 where missing, and the distinct texts."""
 
     at: NDArray[np.int32]
-    names: tuple[str, ...]
+    levels: pl.Series
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The distinct texts."""
+        return tuple(self.levels.to_list())
 
     def where(self, test: Callable[[str], bool]) -> Flags:
         """Return which rows hold a text that passes the test; missing ones do not."""
@@ -89,19 +95,31 @@ class View:
     # ------------------------------------------------------------------ what there is
     def lacks(self, needs: str) -> str:
         """Return what is absent of a rule's needs, in words; empty where all is there."""
+        return self.once(("lacks", needs), lambda: self._lacks(needs))
+
+    def _lacks(self, needs: str) -> str:
         absent = []
         for one in needs.split():
             if one == "reference":
                 if self.reference is None:
-                    absent.append("a reference date")
+                    absent.append("reference date")
             elif not any(self.has(choice) for choice in one.split("|")):
                 absent.append(one.replace("|", " or "))
         return f"no {', no '.join(absent)}" if absent else ""
 
     def has(self, name: str) -> bool:
         """Say whether the data give a clinical table ("condition") or column ("condition.onset")."""
+        return self.once(("has", name), lambda: self._has(name))
+
+    def _has(self, name: str) -> bool:
         table, _, column = name.partition(".")
         return table in self._parts and (not column or any(rows.has(column) for rows in self._parts[table]))
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the data hold none of the foreign columns that the mapping names."""
+        parts = [rows for found in self._parts.values() for rows in found]
+        return not any(cell.column.casefold() in rows.lower for rows in parts for cell in rows.part.columns.values())
 
     def system(self, table: str, column: str) -> str:
         """Return the code system of a clinical column in these data; empty where it has none or parts differ."""
@@ -118,12 +136,14 @@ class View:
         """Return rows of a clinical table as rows of the foreign tables they came from."""
         out: dict[str, list[Whole]] = {}
         first = 0
+        if len(self._parts[table]) == 1 and self._parts[table][0].kept is None:
+            return {self._parts[table][0].name: rows}
         for part in self._parts[table]:
             inside = rows[(rows >= first) & (rows < first + part.height)] - first
             if len(inside):
                 out.setdefault(part.name, []).append(inside if part.kept is None else part.kept[inside])
             first += part.height
-        return {name: np.sort(np.concatenate(found)).astype(np.int64) for name, found in out.items()}
+        return {name: found[0] if len(found) == 1 else np.sort(np.concatenate(found)) for name, found in out.items()}
 
     # ------------------------------------------------------------------ columns
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -164,7 +184,13 @@ class View:
 
     def given(self, table: str, column: str) -> Flags:
         """Return which cells are not missing."""
-        return self.once(("given", table, column), lambda: self.cells(table, column).is_not_null().to_numpy())
+
+        def make() -> Flags:
+            cells = self.cells(table, column)
+            n = cells.null_count()
+            return cells.is_not_null().to_numpy() if 0 < n < len(cells) else np.full(len(cells), n == 0)
+
+        return self.once(("given", table, column), make)
 
     # ------------------------------------------------------------------ keys
     def place(self, table: str, column: str, target: str, key: str) -> NDArray[np.int32]:
@@ -172,13 +198,28 @@ class View:
         return self.once(("place", table, column, target), lambda: self._place(table, column, target, key))
 
     def _place(self, table: str, column: str, target: str, key: str) -> NDArray[np.int32]:
-        mine = self.coded(table, column)
-        keys = pl.DataFrame({"key": _text(self.cells(target, key))}).with_row_index("row")
-        keys = keys.unique("key", keep="first", maintain_order=True)
-        names = pl.DataFrame({"key": pl.Series(mine.names, dtype=pl.String)})
-        rows = names.join(keys, on="key", how="left", maintain_order="left")["row"]
-        table_ = np.append(rows.cast(pl.Int64).fill_null(-1).to_numpy(), -1).astype(np.int32)
-        return table_[mine.at]
+        cells = _text(self.cells(table, column))
+        starts = _starts(cells)  # rows of one patient or encounter mostly stand together
+        heads = cells if starts is None else cells.gather(starts)
+        found = heads.to_frame("key").join(self._keys(target, key), on="key", how="left", maintain_order="left")["row"]
+        rows = found.fill_null(-1).to_numpy().astype(np.int32)
+        return rows if starts is None else np.repeat(rows, np.diff(np.append(starts, len(cells))))
+
+    def _keys(self, target: str, key: str) -> pl.DataFrame:
+        """Keys of a table with their rows, each once."""
+
+        def make() -> pl.DataFrame:
+            keys = (
+                _text(self.cells(target, key))
+                .to_frame("key")
+                .with_row_index("row")
+                .with_columns(pl.col("row").cast(pl.Int64))
+            )
+            return (
+                keys if keys["key"].n_unique() == keys.height else keys.unique("key", keep="first", maintain_order=True)
+            )
+
+        return self.once(("keys", target, key), make)
 
     def patient(self, table: str) -> NDArray[np.int32]:
         """Return the patient's row for each row of a table, -1 where there is none."""
@@ -306,15 +347,29 @@ def _text(cells: pl.Series) -> pl.Series:
     return cells.cast(pl.String)
 
 
-def _coded(cells: pl.Series) -> Coded:
-    import pyarrow as pa
+def _starts(cells: pl.Series) -> Whole | None:
+    """Where runs of equal cells begin; None where they are too short to be worth it."""
+    if len(cells) < 10_000:
+        return None
+    fresh = cells.ne_missing(cells.shift(1)).to_numpy()
+    n = np.count_nonzero(fresh)
+    if n > len(cells) // 2:
+        return None
+    fresh = fresh.copy()
+    fresh[0] = True
+    return np.flatnonzero(fresh)
 
-    if cells.dtype == pl.Null:
-        return Coded(np.full(len(cells), -1, dtype=np.int32), ())
-    array = cells.to_arrow(compat_level=pl.CompatLevel.oldest())
-    coded = array.dictionary_encode() if not isinstance(array, pa.DictionaryArray) else array
-    at = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    return Coded(at, tuple(coded.dictionary.to_pylist()))
+
+def _coded(cells: pl.Series) -> Coded:
+    if cells.dtype == pl.Null or cells.null_count() == len(cells):
+        return Coded(np.full(len(cells), -1, dtype=np.int32), pl.Series(dtype=pl.String))
+    starts = _starts(cells)
+    heads = cells if starts is None else cells.gather(starts)
+    coded = heads.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    at = coded.indices
+    at = (at.fill_null(-1) if at.null_count else at).to_numpy(zero_copy_only=False).astype(np.int32)
+    levels = pl.Series(coded.dictionary)
+    return Coded(at if starts is None else np.repeat(at, np.diff(np.append(starts, len(cells)))), levels)
 
 
 def _numbers(cells: pl.Series) -> Floats:
