@@ -129,6 +129,10 @@ class SimulatorPart(_Part):
     history_years: float = Field(
         default=10, gt=0, le=60, description="People alive that long ago, or born since; deaths since then are in."
     )
+    record_years: float | Literal["life"] = Field(
+        default=10,
+        description="Years of routine care in the record, or life. Diagnoses, admissions and vaccines are there from birth.",
+    )
     modules: str | None = Field(default=None, description="Folder with more disease modules.")
     only: tuple[str, ...] = Field(default=(), description="Tables to write; all where none is named.")
     groups: tuple[GroupPart, ...] = Field(default=(), description="Exact quotas; the rest are drawn freely.")
@@ -142,6 +146,13 @@ class SimulatorPart(_Part):
     missing: tuple[MissingPart, ...] = Field(default=(), description="What is absent from the records.")
     calibration: str | None = Field(default=None, description="File of figures to pull the population to.")
     cpt: str | None = Field(default=None, description="A licensed user's file that maps procedures to CPT codes.")
+
+    @field_validator("record_years")
+    @classmethod
+    def _positive(cls, value: Any) -> Any:
+        if value != "life" and not value > 0:
+            raise ValueError("expected a number of years above 0, or life")
+        return value
 
     @model_validator(mode="after")
     def _shares(self) -> Self:

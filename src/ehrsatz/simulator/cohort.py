@@ -62,6 +62,7 @@ class Cohort:
     reference: float
     seed: int
     history_years: float = 10.0
+    record_years: float = 10.0
 
     def group(self, number: Ints) -> Ints:
         """Return the group (N,) of people, -1 for the free."""
@@ -200,7 +201,8 @@ def understand(
             "Change what is named below.",
             problems=problems,
         )
-    return Cohort(n, tuple(quotas), tuple(part.enrich.items()), reference, seed, part.history_years)
+    years = 200.0 if part.record_years == "life" else float(part.record_years)
+    return Cohort(n, tuple(quotas), tuple(part.enrich.items()), reference, seed, part.history_years, years)
 
 
 def _quota(

@@ -55,12 +55,17 @@ class People:
     father: Ints | None = None  # (N,) likewise
     spouse: Ints | None = None  # (N,) likewise
     deliveries: Deliveries | None = None  # of the children that are in the cohort
+    record_from: Floats | None = None  # (N,) day from which routine care is written down; None: from birth
     other: Mapping[str, Ints] = field(default_factory=dict)  # what the locale drew besides: group, blood, language
 
     @property
     def n(self) -> int:
         """Number of people."""
         return len(self.number)
+
+    def written(self, person: Ints, time: Floats) -> Flags:
+        """Return whether routine care of people at moments (R,) is written down."""
+        return np.ones(len(person), bool) if self.record_from is None else time >= self.record_from[person]
 
     def take(self, rows: Ints) -> People:
         """Return some of the people (rows rising), with the deliveries of theirs."""

@@ -128,8 +128,16 @@ def _sorted(rows: Mapping[str, list[Rows]]) -> dict[str, Rows]:
     out: dict[str, Rows] = {}
     moved: dict[str, Ints] = {}
     for table, parts_ in rows.items():
-        whole = {name: np.concatenate([part[name] for part in parts_]) for name in parts_[0]}
-        order = np.lexsort((whole[WHEN[table]], whole["encounter"]))
+        whole = (
+            {name: np.concatenate([part[name] for part in parts_]) for name in parts_[0]}
+            if len(parts_) > 1
+            else parts_[0]
+        )
+        key = whole["encounter"] * 1e6 + whole[WHEN[table]]  # days stay far below a million
+        if (key[1:] >= key[:-1]).all():
+            out[table] = whole
+            continue
+        order = np.argsort(key, kind="stable")
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         moved[table] = place
@@ -137,5 +145,8 @@ def _sorted(rows: Mapping[str, list[Rows]]) -> dict[str, Rows]:
     for table, target in POINTERS:
         if table in out and target in moved:
             at = out[table][target].astype(np.int64)
-            out[table] = {**out[table], target: np.where(at >= 0, moved[target][np.maximum(at, 0)], -1)}
+            out[table] = {
+                **out[table],
+                target: np.where(at >= 0, moved[target][np.maximum(at, 0)], -1),
+            }  # the rest stayed
     return out

@@ -113,7 +113,7 @@ def _again(
     number = np.arange(len(at)) - np.repeat(np.cumsum(times) - times, times)
     u = history.draw(f"again {name} {k}", person[at], number)[:, 0]
     when = since[at] + (number + 0.3 + 0.4 * u) / what.per_year * YEAR
-    fine = when < until[at]
+    fine = (when < until[at]) & history.people.written(person[at], when)
     _visit(asks, history, deeds, book, what, name, k, condition, person[at][fine], when[fine])
 
 

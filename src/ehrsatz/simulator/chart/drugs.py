@@ -28,7 +28,7 @@ def ask(asks: Asks, history: History, book: Book) -> list[Batch | None]:
         at = np.searchsorted(key, course.person * 1e6 + course.start)
         safe = np.minimum(at, len(key) - 1)
         near = (at < len(key)) & (person[safe] == course.person) & (start[safe] < course.start + NEAR)
-        far = np.flatnonzero(~near)
+        far = np.flatnonzero(~near & history.people.written(course.person, course.start))
         batch = asks.ask(
             course.person[far],
             course.start[far],
@@ -84,12 +84,15 @@ def _long(
     person = course.person
     end = people.end[person]
     stop = np.where(np.isnan(course.stop), end, course.stop)
-    years = np.maximum(np.ceil((stop - course.start) / YEAR), 1).astype(np.int64)
+    begin = course.start
+    if people.record_from is not None:  # what was begun long before is renewed from the first year of the record on
+        begin = np.maximum(begin, people.record_from[person])
+    years = np.maximum(np.ceil((stop - begin) / YEAR), 1).astype(np.int64)
     if course.treatment.days is not None:
         years = np.ones_like(years)
     at = np.repeat(np.arange(len(person)), years)
     k = np.arange(len(at)) - np.repeat(np.cumsum(years) - years, years)
-    wanted = course.start[at] + k * YEAR * 0.97
+    wanted = begin[at] + k * YEAR * 0.97
     found = np.searchsorted(key, person[at] * 1e6 + wanted)
     safe = np.minimum(found, len(key) - 1)
     row = writes[safe]

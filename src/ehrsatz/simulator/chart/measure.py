@@ -260,7 +260,7 @@ def rows_of(values: Values, book: Book, orders: Mapping[str, Ints]) -> Rows:
             keys.append(rows * size + place)
             order.append(np.full(len(rows), ABSENT) if ordered is None else ordered)
     key, by = np.concatenate(keys), np.concatenate(order)
-    sorting = np.lexsort((-by, key))  # an ordered one before an unordered one
+    sorting = np.argsort(key * 2 + (by < 0), kind="stable")  # an ordered one before an unordered one
     key, by = key[sorting], by[sorting]
     first = np.r_[True, key[1:] != key[:-1]]
     key, by = key[first], by[first]

@@ -84,6 +84,8 @@ def _children(asks: Asks, history: History, book: Book) -> None:
     person, k = np.nonzero(kept)
     jitter = (u[person, len(CHILD) + k] - 0.3) * np.minimum(CHILD[k] * 0.08, 20)
     start = people.birth[person] + np.maximum(CHILD[k] + jitter, 2.0)
+    keep = people.written(person, start)
+    person, k, start = person[keep], k[keep], start[keep]
     length = (20 + 15 * u[person, k]) * MINUTES
     asks.ask(
         person,
@@ -112,6 +114,8 @@ def _checkups(asks: Asks, history: History, book: Book) -> None:
     wanted = np.minimum(rate[people.sex] * seeking, 0.97)
     person, year = np.nonzero((u[:, :years] < wanted) & (age[None, :] + u[:, years:] < span[:, None]))
     start = people.birth[person] + (year + u[person, years + year]) * YEAR
+    keep = people.written(person, start)
+    person, year, start = person[keep], year[keep], start[keep]
     child = year < 18
     length = (25 + 25 * history.draw("check-up length", person, year)[:, 0]) * MINUTES
     code = np.where(child, snomed(book, "child"), snomed(book, "wellness"))
@@ -156,7 +160,7 @@ def _followups(asks: Asks, history: History, book: Book) -> None:
     person, age = ill[row[at]], year[at]
     v = history.draw("follow-up time", person, age * 64 + k, width=4)
     moment = age + (k + 0.15 + 0.7 * v[:, 0]) / times[at]
-    inside = moment < span[person]
+    inside = (moment < span[person]) & people.written(person, people.birth[person] + moment * YEAR)
     person, age, moment, v = person[inside], age[inside], moment[inside], v[inside]
     start = people.birth[person] + moment * YEAR
     remote = (v[:, 1] < VIRTUAL) & (start > 18_340)  # from spring 2020 on
@@ -198,7 +202,9 @@ def _diagnosis(asks: Asks, history: History, book: Book, name: str, spells: Spel
 
 def _attacks(asks: Asks, history: History, book: Book, name: str, attacks: Attacks) -> tuple[Batch, Ints]:
     """Ask for the care of one kind of episode; a batch with one ask per attack that was seen."""
-    seen = np.flatnonzero(~np.isnan(attacks.seen))
+    admission = attacks.care == PLACES.index("inpatient")
+    written = admission | history.people.written(attacks.person, attacks.seen)
+    seen = np.flatnonzero(~np.isnan(attacks.seen) & written)
     person = attacks.person[seen]
     u = history.draw(f"care {name}", person, attacks.ordinal[seen], width=3)
     place = attacks.care[seen]
