@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from simulator import fake
 
 from ehrsatz.simulator import frames
 from ehrsatz.simulator.cohort import Cohort
 from ehrsatz.simulator.knowledge import Known, known
 from ehrsatz.simulator.lots import history
 from ehrsatz.simulator.scene import scene_of
+from simulator import fake
 
 
 @pytest.fixture(scope="module")
