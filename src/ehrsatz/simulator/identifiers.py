@@ -5,7 +5,7 @@ ssn        area 666 or 000: the Social Security Administration has assigned neit
            999 are left out, since the tax service gives them to people (ITIN).
 nhs        999 000 0000 to 999 999 9999 with the modulus 11 check digit: the NHS's range for tests.
 npi        ten digits, the first 9, with the Luhn digit over 80840: real ones begin with 1 or 2.
-gmc        seven digits, the first 9: registered doctors have 0 to 8.
+gmc        seven digits, the first 9: none seen begins so, but the GMC keeps no range for tests.
 ods        TEST and five digits: no code of the Organisation Data Service has this form.
 e-mail     example.org, .com and .net, which RFC 2606 keeps for examples.
 =========  ============================================================================================
