@@ -36,7 +36,11 @@ def befall(
     stages, stop = _stages(lives, condition, rows, onset, pin)
     if condition.remission_per_year:
         mean = exponential(lives.draw(condition.id, "remission", rows)[:, 0])
-        stop = np.minimum(stop, onset + condition.delay_years + mean / condition.remission_per_year)
+        end = onset + condition.delay_years + condition.remission_after_years + mean / condition.remission_per_year
+        if condition.remission_until_stage is not None:
+            place = [stage.id for stage in condition.stages].index(condition.remission_until_stage)
+            end = np.where(end < np.fmin.reduce(stages[:, place:], axis=1), end, np.inf)
+        stop = np.minimum(stop, end)
     if pin is not None:
         held = ~np.isnan(pin.before[rows])
         stop = np.where(held & (stop <= pin.before[rows]), np.inf, stop)

@@ -96,12 +96,13 @@ class _Check:
         staged += [(f"procedures.{i}", part.stage) for i, part in enumerate(one.procedures)]
         staged += [(f"imaging.{i}", part.stage) for i, part in enumerate(one.imaging)]
         staged += [(f"monitoring.{i}", part.stage) for i, part in enumerate(one.monitoring)]
-        untils = [(f"treatments.{drug.id}", drug.until_stage) for drug in one.treatments]
-        untils += [(f"procedures.{i}", part.until_stage) for i, part in enumerate(one.procedures)]
-        untils += [(f"imaging.{i}", part.until_stage) for i, part in enumerate(one.imaging)]
+        untils = [("remission_until_stage", one.remission_until_stage)]
+        untils += [(f"treatments.{drug.id}.until_stage", drug.until_stage) for drug in one.treatments]
+        untils += [(f"procedures.{i}.until_stage", part.until_stage) for i, part in enumerate(one.procedures)]
+        untils += [(f"imaging.{i}.until_stage", part.until_stage) for i, part in enumerate(one.imaging)]
         for name, wanted in untils:
             if wanted is not None and wanted not in stages:
-                yield f"{at}.{name}.until_stage", f"unknown stage '{wanted}'.{nearest(wanted, stages)}"
+                yield f"{at}.{name}", f"unknown stage '{wanted}'.{nearest(wanted, stages)}"
         for name, wanted in staged:
             if wanted is not None and wanted not in stages:
                 yield f"{at}.{name}.stage", f"unknown stage '{wanted}'.{nearest(wanted, stages)}"

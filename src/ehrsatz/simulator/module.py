@@ -276,6 +276,8 @@ class Condition(Part):
     excludes: tuple[Name, ...] = Field(default=(), description="Who has one of these cannot get it.")
     risk: tuple[Risk, ...] = ()
     remission_per_year: NonNegative = 0.0
+    remission_after_years: NonNegative = Field(default=0.0, description="None before so long after the onset.")
+    remission_until_stage: Name | None = Field(default=None, description="None from this stage on.")
     remission_source: Source | None = None
     stages: tuple[Stage, ...] = ()
     delay_years: NonNegative = Field(default=0.0, description="From onset to diagnosis, median.")
