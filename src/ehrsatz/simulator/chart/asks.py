@@ -146,21 +146,27 @@ def _moments(
     person, start, length = asks["person"], asks["start"].copy(), asks["length"]
     inside = (start >= birth[person]) & (start < end[person] - LEAST)
     office = np.isin(asks["kind"], [CLASS["wellness"], CLASS["ambulatory"], CLASS["virtual"]])
-    # a quarter of an hour that belongs to person and day
+    # a quarter of an hour that belongs to person and day; long visits begin early enough to end by the close
     day = np.floor(start)
-    u = history.draw("office hours", person, np.maximum(day, 0).astype(np.int64))[:, 0]
-    weekday = (day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday: 0 is Monday
-    day = day + np.where(weekday >= 5, 7 - weekday, 0)
-    hour = np.floor((OPENS + HOURS * u) * 4) / 96
-    at = day + hour
-    late = at < start
-    at = np.where(late, at + np.where((day.astype(np.int64) + 3) % 7 == 4, 3, 1), at)
-    at = np.where(at + length > end[person] - MINUTES, start, at)  # shortly before the end: at once
+    u = history.draw("office hours", person, np.maximum(day, 0).astype(np.int64), width=2)
+    day = _working(day, u[:, 1])
+    latest = np.maximum(HOURS - 24 * length, 0.0)
+    at = day + np.floor((OPENS + np.minimum(HOURS * u[:, 0], latest)) * 4) / 96
+    at = np.where(at < start, _working(day + 1, 0.0) + (at - day), at)
+    inside &= ~office | (
+        at + np.minimum(length, LEAST) < end[person] - MINUTES
+    )  # the record ends before the office opens
     start = np.where(office, at, start)
     start = np.floor(start * 1440 + 1e-6) / 1440
     start = np.maximum(start, birth[person])
     asks["length"] = np.maximum(np.minimum(length, end[person] - start), 0)
     return start, inside & (start < end[person] - LEAST / 2)
+
+
+def _working(day: Floats, u: Floats | float) -> Floats:
+    """Return days (N,), those of a weekend moved to a day of the week after, spread by u."""
+    weekday = (day + 3) % 7  # 1970-01-01 was a Thursday: 0 is Monday
+    return day + np.where(weekday >= 5, 7 - weekday + np.floor(5 * np.asarray(u)), 0)
 
 
 def _merge_stays(asks: dict[str, np.ndarray], rows: Ints, unit: Ints) -> tuple[Ints, Floats]:

@@ -39,9 +39,9 @@ def creatinine(filtration: Floats, height: Floats, sex: Ints, age: Floats) -> Fl
 
 
 def ldl(total: Floats, hdl: Floats, trig: Floats) -> Floats:
-    """Return LDL cholesterol in mg/dL by Friedewald; NaN from triglycerides of 400 on, where it does not hold."""
+    """Return LDL cholesterol in mg/dL by Friedewald; NaN where it does not hold: triglycerides of 400 on, LDL below 10."""
     value = total - hdl - trig / 5
-    return np.where((trig < 400) & (value > 0), value, np.nan)
+    return np.where((trig < 400) & (value >= 10), value, np.nan)
 
 
 def saturation(po2: Floats, ph: Floats) -> Floats:

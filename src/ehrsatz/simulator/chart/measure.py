@@ -294,9 +294,9 @@ def panel_orders(
 ) -> tuple[Rows, dict[str, Ints]]:
     """Return one laboratory order per panel with a LOINC code and specimen, and panel -> order of each specimen."""
     parts = [
-        (panel, rows, code)
-        for panel, rows in specimens.wants.items()
-        if panel not in EXTRA and (code := _panel_code(catalogue, panel)) is not None
+        (panel, specimens.wants[panel], code)
+        for panel in catalogue.panels  # in the catalogue's order, whoever else is in the shard
+        if panel in specimens.wants and panel not in EXTRA and (code := _panel_code(catalogue, panel)) is not None
     ]
     if not parts:
         return {}, {}
@@ -335,6 +335,6 @@ def _limits(history: History, process: str) -> tuple[float | None, float | None]
 
 def _least(item: Item, value: Floats) -> Floats:
     """Return what a value that rounds to nothing is reported as: the smallest step, where nothing cannot be."""
-    if item.category in ("survey", "exam") or item.id in ("pain", "bmd", "base_excess"):
+    if item.category in ("survey", "exam") or item.formula in SIMPLE or item.id in ("pain", "bmd"):
         return value
     return np.full_like(value, 10.0**-item.decimals)
