@@ -198,3 +198,13 @@ def test_the_first_shard_is_checked(records: Records, lives: History, monkeypatc
     made(0, 20)
     made(20, 20)
     assert checked == [20]
+
+
+def test_a_book_that_grows_is_read_anew(lives: History, records: Records) -> None:
+    scene = replace(SCENE, book=fake.book())
+    frames.dataset(records, lives, scene, fake.PROVENANCE)
+    late = scene.book.text("a late word")
+    rows: Any = records.rows["condition"]
+    changed = replace(records, rows={**records.rows, "condition": {**rows, "stage": np.full(len(rows["stage"]), late)}})
+    found = frames.dataset(changed, lives, scene, fake.PROVENANCE).tables
+    assert set(found["condition"]["stage"]) == {"a late word"}

@@ -64,13 +64,45 @@ class Items(Protocol):
 
 
 @dataclass(frozen=True)
+class Words:
+    """Columns by position in a book, each with a null after the last for position -1.
+
+    codes, displays, systems; `billed`: what a code is called on a claim; `prices`; `specialty`: position in the world's
+    specialties, -1: none; `measured`: item that it is the code of, -1: none.
+    """
+
+    codes: pl.Series
+    displays: pl.Series
+    systems: pl.Series
+    billed: pl.Series
+    prices: ledger.Prices
+    specialty: Ints
+    measured: Ints
+
+    @classmethod
+    def of(cls, scene: Scene) -> Words:
+        """Return the columns for the entries that the scene's book has now."""
+        entries = tuple(scene.book.entries)
+        known = scene.world.specialties
+        return cls(
+            codes=_dictionary([code for _, code in entries]),
+            displays=_dictionary([scene.display(*entry) if entry[0] else entry[1] for entry in entries]),
+            systems=_dictionary([system for system, _ in entries]),
+            billed=_dictionary(ledger.book_codes(entries, scene.cpt)),
+            prices=ledger.Prices.of(entries),
+            specialty=np.array([-1 if system else known.get(text, -1) for system, text in entries], np.int64),
+            measured=scene.items.of_code(entries),
+        )
+
+
+@dataclass(frozen=True)
 class Scene:
     """All that is the same in every shard, made once in each process.
 
     Parameters
     ----------
     book
-        Texts and codes that records point to; complete.
+        Texts and codes that records point to.
     display
         (system, code) -> display.
     items
@@ -103,40 +135,16 @@ class Scene:
     cpt: Mapping[tuple[str, str], str]
 
     @cached_property
-    def codes(self) -> pl.Series:
-        """Code or text of each entry of the book, and a null for position -1."""
-        return _dictionary([code for _, code in self.book.entries])
+    def _words(self) -> dict[int, Words]:
+        return {}
 
-    @cached_property
-    def displays(self) -> pl.Series:
-        """Display of each entry of the book, and a null for position -1."""
-        return _dictionary([self.display(*entry) if entry[0] else entry[1] for entry in self.book.entries])
-
-    @cached_property
-    def systems(self) -> pl.Series:
-        """System of each entry of the book."""
-        return _dictionary([system for system, _ in self.book.entries])
-
-    @cached_property
-    def billed(self) -> pl.Series:
-        """What each entry is called on a claim."""
-        return _dictionary(ledger.book_codes(self.book.entries, self.cpt))
-
-    @cached_property
-    def prices(self) -> ledger.Prices:
-        """Typical charges."""
-        return ledger.Prices.of(self.book.entries)
-
-    @cached_property
-    def specialty(self) -> Ints:
-        """Position in the world's specialties of each entry of the book, -1: none."""
-        known = self.world.specialties
-        return np.array([known.get(text, -1) if not system else -1 for system, text in self.book.entries], np.int64)
-
-    @cached_property
-    def measured(self) -> Ints:
-        """Item that each entry of the book is the code of, -1: none."""
-        return self.items.of_code(self.book.entries)
+    def words(self) -> Words:
+        """Return the columns by position in the book, as it stands now: care may still add to it."""
+        n = len(self.book.entries)
+        if n not in self._words:
+            self._words.clear()
+            self._words[n] = Words.of(self)
+        return self._words[n]
 
     @cached_property
     def item(self) -> Columns:
@@ -196,15 +204,16 @@ class _Shard:
         self.people, self.met = history.people, records.encounters
         self.patients = keys.patients(self.people.number)
         self.encounters = keys.within("encounter", self.people.number, self.met.person)
-        self.seen = providers.see(scene.world, records, history, scene.specialty)
+        self.words = scene.words()
+        self.seen = providers.see(scene.world, records, history, self.words.specialty)
         self.keys: dict[str, pl.Series] = {}
 
     # ------------------------------------------------------------------ words and times
     def word(self, positions: NDArray[np.generic]) -> pl.Series:
-        return _gather(self.scene.codes, positions)
+        return _gather(self.words.codes, positions)
 
     def display(self, positions: NDArray[np.generic]) -> pl.Series:
-        return _gather(self.scene.displays, positions)
+        return _gather(self.words.displays, positions)
 
     def level(self, place: str, positions: NDArray[np.generic]) -> pl.Series:
         return _gather(_dictionary(list(KINDS.get(place) or LEVELS[place] or ())), positions)
@@ -336,7 +345,7 @@ class _Shard:
         """Coverage, claims, lines and payments."""
         scene, number, met = self.scene, self.people.number, self.met
         held = coverage.cover(self.history, scene.payers, national=scene.national)
-        book = ledger.settle(self.records, self.history, held, scene.prices)
+        book = ledger.settle(self.records, self.history, held, self.words.prices)
         covers = keys.within("coverage", number, held.person)
         claims = keys.within("claim", number, met.person)
         patients = self.patients.gather(met.person)
@@ -367,7 +376,7 @@ class _Shard:
                 "claim_id": claims.gather(line),
                 "number": pl.Series(book.line_number),
                 "kind": self.level("claim_line.kind", book.line_kind),
-                "code": _gather(scene.billed, book.line_code),
+                "code": _gather(self.words.billed, book.line_code),
                 "amount": _money(book.line_amount),
                 "time": moments(book.line_time),
             },
@@ -424,7 +433,7 @@ def _link(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
 def _target(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
     """What a goal wants to be measured, in the units that are reported."""
     scene, code = shard.scene, np.asarray(rows["code"], np.int64)
-    item = np.where(code < 0, -1, scene.measured[np.maximum(code, 0)])
+    item = np.where(code < 0, -1, shard.words.measured[np.maximum(code, 0)])
     known, place = item >= 0, np.maximum(item, 0)
     ends = [np.where(known, scene.items.convert(place, end), end) for end in _floats(rows, "low", "high")]
     return {
@@ -448,7 +457,7 @@ def _snomed(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
 
 
 def _system(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {"system": _gather(shard.scene.systems, rows["code"])}
+    return {"system": _gather(shard.words.systems, rows["code"])}
 
 
 def _reaction(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:

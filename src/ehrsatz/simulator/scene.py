@@ -38,7 +38,7 @@ def scene_of(
     modules
         Their specialties are those of the world's practitioners.
     book
-        Texts and codes that records point to; complete.
+        Texts and codes that records point to.
     seed
         Of the cohort.
     items
