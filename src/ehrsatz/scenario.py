@@ -131,7 +131,7 @@ class SimulatorPart(_Part):
     )
     record_years: float | Literal["life"] = Field(
         default=10,
-        description="Years of routine care in the record, or life. Diagnoses, admissions and vaccines are there from birth.",
+        description="Years of routine care in the record, or life; diagnoses and admissions are there from birth.",
     )
     modules: str | None = Field(default=None, description="Folder with more disease modules.")
     only: tuple[str, ...] = Field(default=(), description="Tables to write; all where none is named.")

@@ -11,7 +11,6 @@ from ehrsatz.simulator.history import YEAR, Floats, Ints, People
 from ehrsatz.simulator.knowledge import Known
 from ehrsatz.simulator.population import demographics
 
-AT_HOME = 20.0  # years until which children live with their mother; assumed
 ATTRIBUTES = ("race", "ethnicity", "region", "education", "housing", "insurance", "alcohol", "activity", "marital")
 
 
@@ -45,7 +44,7 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
         cohort.reference,
         free=group < 0,
     )
-    _inherit(drawn, everyone, families.mother, cohort.reference)
+    drawn = demographics(cohort.seed, known.locale, everyone, mother=families.mother, spouse=families.spouse, **pins)
     here = np.isin(everyone, number)
     found = {name: values[here] for name, values in drawn.items()}
     birth = found["birth"].astype(np.float64)
@@ -77,20 +76,6 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
         record_from=np.maximum(birth, cohort.reference - cohort.record_years * YEAR),
         other={name: found[name] for name in ("group", "blood", "language", "smoking", "quintile") if name in found},
     )
-
-
-def _inherit(drawn: dict[str, np.ndarray], everyone: Ints, mother: Ints, reference: float) -> None:
-    """Give children their mothers' group and language, and those who live with them region, income and housing too."""
-    child = np.flatnonzero(mother >= 0)
-    at = np.searchsorted(everyone, mother[child])
-    oldest_first = np.argsort(drawn["birth"][child], kind="stable")
-    child, at = child[oldest_first], at[oldest_first]
-    at_home = (reference - drawn["birth"][child]) / YEAR < AT_HOME
-    for _ in range(3):  # a mother may have a mother in the block
-        for name in ("group", "race", "ethnicity", "language"):
-            drawn[name][child] = drawn[name][at]
-        for name in ("region", "housing", "income", "quintile"):
-            drawn[name][child[at_home]] = drawn[name][at[at_home]]
 
 
 def fertility(known: Known) -> Floats:

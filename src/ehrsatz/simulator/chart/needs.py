@@ -124,7 +124,7 @@ def wishes(history: History, encounters: Encounters, asks: Asks, found: Found, c
         remote = (rows_of >= 0) & ~np.isin(kind[np.maximum(rows_of, 0)], [CLASS["virtual"]])
         for panel in episode.panels:
             out.want(panel, np.where(remote, rows_of, -1), 12 * MINUTES)
-    _rounds(out, encounters, age)
+    _rounds(out, history, encounters, age)
     return out
 
 
@@ -172,9 +172,10 @@ def _first_of(person: Ints, bucket: Ints) -> Ints:
     return np.flatnonzero(np.r_[True, (person[1:] != person[:-1]) | (bucket[1:] != bucket[:-1])])
 
 
-def _rounds(out: Wishes, encounters: Encounters, age: Floats) -> None:
+def _rounds(out: Wishes, history: History, encounters: Encounters, age: Floats) -> None:
     """Measure vital signs and blood daily in hospital, first on arrival."""
-    stays = np.flatnonzero(encounters.kind == CLASS["inpatient"])
+    written = history.people.written(encounters.person, encounters.start)
+    stays = np.flatnonzero((encounters.kind == CLASS["inpatient"]) & written)
     days = np.minimum(np.floor(encounters.stop[stays] - encounters.start[stays]).astype(np.int64) + 1, 60)
     row = np.repeat(stays, days)
     day = np.arange(len(row)) - np.repeat(np.cumsum(days) - days, days)
