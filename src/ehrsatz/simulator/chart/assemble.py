@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ehrsatz.simulator.catalogue import Catalogue
-from ehrsatz.simulator.chart import done, drugs, measure, needs, plans, problems
+from ehrsatz.simulator.chart import done, drugs, last, measure, needs, plans, problems
 from ehrsatz.simulator.chart.asks import Asks
 from ehrsatz.simulator.chart.needs import Wishes
 from ehrsatz.simulator.chart.visits import Found, ask_all
@@ -96,6 +96,7 @@ def records(history: History, catalogue: Catalogue, book: Book) -> Records:
     deeds = done.ask(chart.asks, history, chart.found, book)
     for part in others:
         part.ask(chart)
+    last.ask(chart.asks, history, book)
     drugs.ask(chart.asks, history, book)
     encounters = chart.asks.settle()
     chart.encounters = encounters
@@ -120,10 +121,10 @@ def records(history: History, catalogue: Catalogue, book: Book) -> Records:
     chart.add("goal", goal)
     for part in others:
         part.write(chart)
-    return Records(encounters, _sorted(chart.rows))
+    return Records(encounters, _sorted(chart.rows, encounters))
 
 
-def _sorted(rows: Mapping[str, list[Rows]]) -> dict[str, Rows]:
+def _sorted(rows: Mapping[str, list[Rows]], encounters: Encounters) -> dict[str, Rows]:
     """Join the rows of each kind, sort them by encounter, then time, and let pointers follow."""
     out: dict[str, Rows] = {}
     moved: dict[str, Ints] = {}
@@ -133,7 +134,8 @@ def _sorted(rows: Mapping[str, list[Rows]]) -> dict[str, Rows]:
             if len(parts_) > 1
             else parts_[0]
         )
-        key = whole["encounter"] * 1e6 + whole[WHEN[table]]  # days stay far below a million
+        since = whole[WHEN[table]] - encounters.start[whole["encounter"]]
+        key = whole["encounter"] * 1e4 + since  # stays are shorter; small enough a number to tell seconds apart
         if (key[1:] >= key[:-1]).all():
             out[table] = whole
             continue

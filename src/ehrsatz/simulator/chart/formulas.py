@@ -39,7 +39,7 @@ def creatinine(filtration: Floats, height: Floats, sex: Ints, age: Floats) -> Fl
 
 
 def ldl(total: Floats, hdl: Floats, trig: Floats) -> Floats:
-    """Return LDL cholesterol in mg/dL by Friedewald; NaN where it does not hold: triglycerides of 400 on, LDL below 10."""
+    """Return LDL cholesterol in mg/dL by Friedewald; NaN where it does not hold: trig >= 400, LDL < 10."""
     value = total - hdl - trig / 5
     return np.where((trig < 400) & (value >= 10), value, np.nan)
 
