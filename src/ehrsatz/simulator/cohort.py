@@ -259,7 +259,12 @@ def _quota(
         assert isinstance(entity, Condition)
         avoided = next(one for one in entity.treatments if one.id == drug).avoid
         for name in avoided:
-            if name in must:
+            other, _, stage = name.partition(".")
+            if stage:
+                ids = [one.id for one in getattr(known[other], "stages", ())]
+                if other in must and must[other][0] >= ids.index(stage):
+                    problems.append(f"{where}: {drug} is not given to people with {other} from {stage} on")
+            elif name in must:
                 problems.append(f"{where}: {drug} is not given to people with {name}")
             elif name in known:
                 never.add(name)

@@ -57,6 +57,11 @@ def befall(
         table[condition.id] = whole
     lives.influence(condition.effects, rows, onset, stop, None)
     for s, stage in enumerate(condition.stages):
+        reached = np.fmin.reduce(stages[:, s:], axis=1)  # this stage or a later one; NaN: skipped
+        for table, values in ((lives.starts, reached), (lives.stops, stop)):
+            whole = np.full(lives.n, np.inf)
+            whole[rows] = values
+            table[f"{condition.id}.{stage.id}"] = whole
         if stage.effects:
             here = np.flatnonzero(stages[:, s] < np.inf)  # NaN: skipped
             later = _leave(stages[here], s, stop[here])

@@ -69,6 +69,10 @@ def _smoking(out: Singles, lives: Lives, levels: dict[str, float], rows: Ints, f
     start = np.where(np.isnan(lives.smoked[0][rows]), np.inf, lives.smoked[0][rows])
     quit_ = np.where(np.isnan(lives.smoked[1][rows]), np.inf, lives.smoked[1][rows])
     some = np.flatnonzero(start < last)
+    never = float(np.log(levels.get("never", 1.0)))
+    if never:
+        out += np.float32(never)
+        out[some] -= never * overlap(start[some], np.full(len(some), np.inf), first, last)
     out[some] += np.log(levels.get("current", 1.0)) * overlap(start[some], quit_[some], first, last)
     some = np.flatnonzero(quit_ < last)
     out[some] += np.log(levels.get("former", 1.0)) * overlap(quit_[some], np.full(len(some), np.inf), first, last)
