@@ -2,14 +2,16 @@
 
     python scripts/codes.py ../shared/data/terminology
 
-Codes are gathered from the simulator's modules, data and locales (JSON), from Python that names a system beside a code,
-and from the book of the simulator. Exit code 1 where a code is in no list; nothing is written then.
+Codes are gathered from the simulator's modules, data and locales (JSON) and from its Python: a code beside the name of
+its system, and any text that by its form and check digit is a code of SNOMED CT or LOINC. Exit code 1 where a code is
+in no list; nothing is written then.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -65,13 +67,45 @@ def texts(value: Any) -> list[str]:
 
 
 def in_python(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield the codes that stand beside the name of their system: `(SNOMED, "...")`, `place(SNOMED, "...")`."""
+    """Yield codes beside the name of their system, `place(CVX, "...")`, and texts that can only be codes."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if re.fullmatch(r"[1-9]\d{5,17}", node.value) and verhoeff(node.value):
+                yield clinical.SNOMED, node.value
+            if re.fullmatch(r"\d{1,5}-\d", node.value) and modulus10(node.value):
+                yield clinical.LOINC, node.value
         parts = node.elts if isinstance(node, ast.Tuple) else node.args if isinstance(node, ast.Call) else []
         for left, right in pairwise(parts):
             name = left.attr if isinstance(left, ast.Attribute) else left.id if isinstance(left, ast.Name) else ""
             if name in NAMES and isinstance(right, ast.Constant) and isinstance(right.value, str):
                 yield NAMES[name], right.value
+
+
+def verhoeff(digits: str) -> bool:
+    """Whether a number ends in its check digit (Verhoeff J, Error detecting decimal codes, 1969), as SNOMED CT's do."""
+    turn = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
+    check = 0
+    for i, digit in enumerate(reversed(digits)):
+        one = int(digit)
+        for _ in range(i % 8):
+            one = turn[one]
+        check = times(check, one)
+    return check == 0
+
+
+def times(a: int, b: int) -> int:
+    """Multiply in the dihedral group of ten elements."""
+    if a < 5:
+        return (a + b) % 5 if b < 5 else 5 + (a + b - 5) % 5
+    return 5 + (a - 5 - b) % 5 if b < 5 else (a - b) % 5
+
+
+def modulus10(code: str) -> bool:
+    """Whether a code ends in its check digit, as LOINC's do (LOINC Users' Guide, appendix C)."""
+    body, _, last = code.partition("-")
+    odd = str(int(body[::-1][::2]) * 2)
+    total = sum(map(int, odd)) + sum(map(int, body[::-1][1::2]))
+    return (10 - total % 10) % 10 == int(last)
 
 
 def main(arguments: list[str]) -> int:

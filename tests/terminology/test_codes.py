@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -160,5 +161,15 @@ def test_gathering(script: ModuleType) -> None:
         ("SNOMED-CT", "2"),
         ("SNOMED-CT", "3"),
     }
-    text = "book.place(clinical.CVX, '10'); A = ((SNOMED, '5'), (LOINC, code))"
-    assert set(script.in_python(ast.parse(text))) == {("CVX", "10"), ("SNOMED-CT", "5")}
+    text = (
+        "book.place(clinical.CVX, '10'); A = ((SNOMED, '5'), (LOINC, code)); B = {'child': '410424005', 'x': '123456'}"
+    )
+    assert set(script.in_python(ast.parse(text))) == {("CVX", "10"), ("SNOMED-CT", "5"), ("SNOMED-CT", "410424005")}
+
+
+def test_check_digits(script: ModuleType, published: lists.Lists) -> None:
+    for system, holds in ((clinical.SNOMED, script.verhoeff), (clinical.LOINC, script.modulus10)):
+        codes = [code for name, code in published.displays if name == system and re.fullmatch(r"\d+(-\d)?", code)]
+        assert sum(not holds(code) for code in codes) <= 0.02 * len(codes), system
+        wrong = [code[:-1] + str((int(code[-1]) + 1) % 10) for code in codes]
+        assert not any(holds(code) for code in wrong if holds(code[:-1] + str((int(code[-1]) - 1) % 10)))
