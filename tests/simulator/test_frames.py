@@ -128,6 +128,18 @@ def test_observations_are_judged_by_their_range(tables: dict[str, pl.DataFrame])
     assert set(some["unit"]) == {"%"} and set(some["category"]) == {"laboratory"}
 
 
+def test_what_the_range_holds_is_never_critical(lives: History, records: Records) -> None:
+    class Strict(fake.FakeItems):
+        def ranges(self, item: Any, sex: Any, age: Any) -> Any:
+            low, high, _, _ = super().ranges(item, sex, age)
+            return low, high, low + 1, high - 1
+
+    frame = frames.dataset(records, lives, replace(SCENE, items=Strict()), fake.PROVENANCE).tables["observation"]
+    inside = frame.filter((pl.col("value") >= pl.col("low")) & (pl.col("value") <= pl.col("high")))
+    assert inside.height > 100 and set(inside["interpretation"]) == {"normal"}
+    assert {"critical low", "critical high"} <= set(frame["interpretation"])
+
+
 def test_reports_name_age_and_sex(tables: dict[str, pl.DataFrame], lives: History) -> None:
     frame = tables["report"].join(tables["patient"].select("patient_id", "sex", "birth_date"), on="patient_id")
     frame = frame.filter(pl.col("text").str.starts_with("A "))

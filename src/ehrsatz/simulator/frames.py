@@ -296,7 +296,9 @@ class _Shard:
         low, high, least, most = self.scene.items.ranges(item, self.people.sex[person], self.people.age(person, time))
         with np.errstate(invalid="ignore"):
             beyond = np.where(value < low, 1, np.where(value > high, 2, 0))
-            beyond = np.where(value < least, 3, np.where(value > most, 4, beyond))
+            # limits of calling are those of adults: what a child's range holds is not critical
+            beyond = np.where((value < least) & ~(value >= low), 3, beyond)
+            beyond = np.where((value > most) & ~(value <= high), 4, beyond)
         ranged = ~(np.isnan(low) & np.isnan(high)) & ~np.isnan(value)
         words: Any = rows.get("text", np.full(len(item), -1))
         return {
