@@ -127,10 +127,10 @@ class SimulatorPart(_Part):
     locale: str = Field(default="us", description="A bundled country (us, uk) or the folder of one.")
     reference: datetime.date = Field(default=datetime.date(2025, 12, 31), description="The day the records end.")
     history_years: float = Field(
-        default=10, gt=0, le=60, description="People alive that long ago, or born since; deaths since then are in."
+        default=10.0, gt=0, le=60, description="People alive that long ago, or born since; deaths since then are in."
     )
     record_years: float | Literal["life"] = Field(
-        default=10,
+        default=10.0,
         description="Years of routine care in the record, or life; diagnoses and admissions are there from birth.",
     )
     modules: str | None = Field(default=None, description="Folder with more disease modules.")

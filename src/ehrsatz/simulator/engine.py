@@ -19,6 +19,7 @@ from ehrsatz.simulator.history import YEAR, Attacks, Courses, Deliveries, Floats
 from ehrsatz.simulator.levels import Growth, Readings
 from ehrsatz.simulator.lives import CANDIDATE, Attack, Bodies, Course, Lives, Pin, Singles, Spell
 from ehrsatz.simulator.module import Condition, Episode
+from ehrsatz.simulator.therapy import revise
 
 Watch = Callable[[str, Floats, Ints, Singles, int], Floats]
 DRAWN = 2.0**-20  # a draw of exactly 0 stays off the edge
@@ -138,6 +139,7 @@ def live(
             befall(lives, entity, base, pin, watch)
         else:
             strike(lives, entity, base, pin, watch)
+    revise(lives)
     return lives
 
 
@@ -216,7 +218,7 @@ def _spells(spell: Spell, lives: Lives, end: Floats) -> Spells:
 
 def _courses(course: Course, lives: Lives, end: Floats, kept: Ints | None) -> Courses:
     start = _moment(lives, course.rows, course.start)
-    keep = start < end[course.rows]
+    keep = (start < end[course.rows]) & (course.stop > course.start)
     attack = course.attack
     if kept is not None and len(attack) and attack.max(initial=-1) >= 0:
         attack = kept[attack]

@@ -165,6 +165,10 @@ class Lives:
             self._treated[process] = (len(found), grid)
         return grid
 
+    def forget(self) -> None:
+        """Make levels anew: ends of courses were changed."""
+        self._treated.clear()
+
     def _with(self, process: str, found: list[Influence]) -> Singles:
         grid = self.natural(process).copy()
         grid = self._healthy(grid, found)

@@ -279,6 +279,7 @@ class Condition(Part):
     remission_after_years: NonNegative = Field(default=0.0, description="None before so long after the onset.")
     remission_until_stage: Name | None = Field(default=None, description="None from this stage on.")
     remission_source: Source | None = None
+    ends_with: tuple[Name, ...] = Field(default=(), description="It ends when one of these conditions begins.")
     stages: tuple[Stage, ...] = ()
     delay_years: NonNegative = Field(default=0.0, description="From onset to diagnosis, median.")
     found_at: Class = "ambulatory"

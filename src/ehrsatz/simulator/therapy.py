@@ -165,6 +165,33 @@ def _barred(lives: Lives, treatment: Treatment, rows: Ints, begin: Floats) -> Fl
     return out
 
 
+def revise(lives: Lives) -> None:
+    """End what conditions that were drawn later rule out: drugs with their effects, conditions that become others.
+
+    A drug that would have begun after what rules it out is not given at all: its course has no length.
+    """
+    for spell in lives.spells.values():
+        for name in spell.condition.ends_with:
+            start = lives.starts.get(name)
+            if start is None:
+                continue
+            ends = start[spell.rows]
+            later = (ends > spell.onset) & (ends < spell.stop)
+            spell.stop[later] = ends[later]
+            lives.stops[spell.condition.id][spell.rows[later]] = ends[later]
+    for course in lives.courses:
+        if not course.treatment.avoid or not len(course.rows):
+            continue
+        must = lives.taking.get((course.source, course.treatment.id))
+        held = np.zeros(len(course.rows), bool) if must is None else ~np.isnan(must[course.rows])
+        barred = ~_allowed(lives, course.treatment, course.rows, course.start) & ~held
+        end = np.where(barred, course.start, _barred(lives, course.treatment, course.rows, course.start))
+        early = (end < course.stop) & ~(held & (end <= np.where(held, 0 if must is None else must[course.rows], 0)))
+        course.stop[early] = end[early]
+        course.stopped[early] = -1
+    lives.forget()
+
+
 def during(attack: Attack, rows: Ints, age: Floats, before: float = 0.0) -> np.ndarray:
     """Return whether people (K,) are in an episode at an age (K,), or within `before` years of its beginning."""
     if not len(attack.rows):

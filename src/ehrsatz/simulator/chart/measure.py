@@ -320,12 +320,10 @@ def panel_orders(
 
 
 def _panel_code(catalogue: Catalogue, panel: str) -> str | None:
-    """Return the LOINC code that a panel is ordered by: its own, or its first item's."""
+    """Return the LOINC code that a panel is ordered by: its own or its first item's; None outside the laboratory."""
     one = catalogue.panels[panel]
-    if one.loinc is not None:
-        return one.loinc
     first = catalogue.items[catalogue.place[one.items[0]]]
-    return first.loinc if first.category == "laboratory" else None
+    return (one.loinc or first.loinc) if first.category == "laboratory" else None
 
 
 def _limits(history: History, process: str) -> tuple[float | None, float | None]:

@@ -1,0 +1,227 @@
+"""Patients from knowledge alone: `simulate` for a dataset in memory, `make` for the shards of a run.
+
+A cohort is simulated in shards of 2,048 patients. A shard depends on the scenario and the seed alone; what all shards
+share (modules, the country, codes, the world of providers) is read once in each process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ehrsatz import __version__, clinical
+from ehrsatz.dataset import Dataset
+from ehrsatz.errors import ScenarioError
+from ehrsatz.provenance import Provenance, Step
+from ehrsatz.scenario import Scenario, SimulatorPart
+from ehrsatz.simulator.catalogue import catalogue
+from ehrsatz.simulator.chart.assemble import records
+from ehrsatz.simulator.cohort import Cohort, understand
+from ehrsatz.simulator.frames import Scene, dataset
+from ehrsatz.simulator.knowledge import Known, known, mark
+from ehrsatz.simulator.lots import history
+from ehrsatz.simulator.records import Book
+from ehrsatz.simulator.scene import scene_of
+from ehrsatz.simulator.shards import SIZE, Shard
+from ehrsatz.simulator.solve import complete
+
+MOST_AT_ONCE = 50_000  # patients that `simulate` holds in memory
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that the shards of a run share.
+
+    Parameters
+    ----------
+    known
+        Knowledge, with all rates solved.
+    cohort
+        Who must be what.
+    scene
+        Names, codes, units, the world of providers.
+    book
+        Texts and codes that records point to.
+    provenance
+        Of the run.
+    """
+
+    known: Known
+    cohort: Cohort
+    scene: Scene
+    book: Book
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes shards; it travels to other processes as the plain text of its scenario.
+
+    Parameters
+    ----------
+    part
+        JSON of the simulator's part of the scenario.
+    n, seed
+        Size and seed of the cohort.
+    statistics
+        What to count in a shard: (dataset, reference date) -> plain JSON types; None: nothing.
+    """
+
+    part: str
+    n: int
+    seed: int
+    statistics: Callable[[Dataset, SimulatorPart, int], Mapping[str, Any]] | None = None
+
+    def __call__(self, first: int, n: int) -> Shard:
+        """Return the shard of the patients first .. first + n - 1."""
+        made = self.dataset(first, n)
+        plan = SimulatorPart.model_validate_json(self.part)
+        return Shard(made, {} if self.statistics is None else self.statistics(made, plan, first))
+
+    def dataset(self, first: int, n: int) -> Dataset:
+        """Return the records of the patients first .. first + n - 1."""
+        here = setting(self.part, self.n, self.seed)
+        lives = history(here.known, here.cohort, np.arange(first, first + n, dtype=np.int64))
+        return dataset(records(lives, catalogue(), here.book), lives, here.scene, here.provenance)
+
+
+@lru_cache(maxsize=2)
+def setting(part: str, n: int, seed: int) -> Setting:
+    """Read what the shards of a run share, and refuse a cohort that cannot be.
+
+    Parameters
+    ----------
+    part
+        JSON of a `SimulatorPart`.
+    n, seed
+        Size and seed of the cohort.
+
+    Raises
+    ------
+    EhrsatzError
+        When a module, a locale or another file is wrong, or a quota cannot be met.
+    """
+    plan = SimulatorPart.model_validate_json(part)
+    about = complete(known(plan.locale, plan.modules))
+    from ehrsatz import terminology
+
+    codes = terminology.codes()
+    cohort = understand(
+        plan, n, seed, about.engine.entities, about.engine.base, lambda code: codes.display(clinical.RXNORM, code)
+    )
+    book = Book()
+    cpt = {}
+    if plan.cpt is not None:
+        from ehrsatz.terminology.cpt import read_map
+
+        cpt = read_map(plan.cpt)
+    scene = scene_of(about.locale, about.modules, book, seed=seed, cpt=cpt)
+    step = Step(
+        "simulate",
+        "simulator",
+        __version__,
+        {"locale": about.locale.id, "n": n, "fingerprint": fingerprint(plan, n, seed, about)},
+        seed,
+    )
+    return Setting(about, cohort, scene, book, Provenance("simulated", (step,)))
+
+
+def maker(
+    part: SimulatorPart,
+    n: int,
+    seed: int,
+    statistics: Callable[[Dataset, SimulatorPart, int], Mapping[str, Any]] | None = None,
+) -> Maker:
+    """Return what makes the shards of a cohort, after checking that it can be made.
+
+    Raises
+    ------
+    EhrsatzError
+        As `setting`.
+    """
+    made = Maker(part.model_dump_json(), n, seed, statistics)
+    setting(made.part, n, seed)
+    return made
+
+
+def fingerprint(part: SimulatorPart, n: int, seed: int, about: Known) -> str:
+    """Return a hash of all that decides a cohort: scenario, seed, size, version, modules, solved rates."""
+    told = part.model_dump(mode="json")
+    for name in ("modules", "calibration", "cpt"):
+        if told[name] is not None:
+            told[name] = _content(Path(told[name]))
+    facts = [__version__, told, n, seed, [(one.id, mark(one)) for one in about.engine.entities]]
+    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _content(path: Path) -> str:
+    digest = sha256()
+    for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if one.is_file():
+            digest.update(one.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def simulate(
+    scenario: Scenario | str | None = None, *, n: int | None = None, seed: int | None = None, **parts: Any
+) -> Dataset:
+    """Return simulated patients as a dataset of the clinical schema.
+
+    Parameters
+    ----------
+    scenario
+        A scenario, or the name of a bundled one; `clinic` where None.
+    n
+        Patients; the scenario's own where None.
+    seed
+        Likewise.
+    parts
+        Keys of the simulator's part to change, as in locale="uk", record_years=3.
+
+    Raises
+    ------
+    EhrsatzError
+        When the scenario is wrong, or cannot be met.
+
+    Examples
+    --------
+    >>> import ehrsatz
+    >>> people = ehrsatz.simulate(n=20, seed=7)
+    >>> people.n_subjects, people.provenance.origin
+    (20, 'simulated')
+    """
+    plan = Scenario.cohort(scenario or "clinic") if scenario is None or isinstance(scenario, str) else scenario
+    plan = plan.changed({"n": n, "seed": seed, **{f"simulator.{key}": value for key, value in parts.items()}})
+    size = plan.n or 1_000
+    if size > MOST_AT_ONCE:
+        raise ScenarioError(
+            f"Expected at most {MOST_AT_ONCE:,} patients in memory.",
+            f"{size:,} are asked for.",
+            "Write them to a folder instead: ehrsatz fabricate, or ehrsatz.fabricate(scenario).",
+        )
+    make = maker(plan.simulator or SimulatorPart(), size, plan.seed)
+    parts_ = [make.dataset(first, min(SIZE, size - first)) for first in range(0, size, SIZE)]
+    return joined(parts_)
+
+
+def joined(parts: list[Dataset]) -> Dataset:
+    """Return shards as one dataset; tables of the world, which are the same in each, once."""
+    if len(parts) == 1:
+        return parts[0]
+    from ehrsatz.simulator.shards import WORLD
+
+    tables = {
+        table.name: parts[0].tables[table.name]
+        if table.name in WORLD
+        else pl.concat([part.tables[table.name] for part in parts])
+        for table in clinical.schema().tables
+    }
+    return Dataset.trusted(clinical.schema(), tables, parts[0].provenance)
