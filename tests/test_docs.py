@@ -27,7 +27,7 @@ from pages import SET_UP, Block, blocks, run
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 REFERENCE = "\n".join(  # the pages that document what has a name
     (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("reference", "metrics", "gate", "release", "review")
+    for name in ("reference", "metrics", "gate", "release", "review", "rules")
 )
 
 

@@ -59,6 +59,7 @@ for name, one in table("doses")["drugs"].items():
         )
 for key, good, bad in (
     ("dose.zero", {"dose": 0.1}, {"dose": 0.0}),
+    ("dose.negative", {"dose": 0.0}, {"dose": -0.1}),
     ("dose.unit", {"dose": 1.0, "dose_unit": "mg"}, {"dose": 1.0}),
     ("dose.often", {"per_day": 24.0}, {"per_day": 24.1}),
     ("supply.refills", {"refills": 12}, {"refills": 13}),

@@ -70,3 +70,11 @@ def test_every_need_is_a_column_of_the_clinical_schema() -> None:
 
 def test_the_index_is_what_the_themes_hold() -> None:
     assert INDEX.read_text(encoding="utf-8") == index(), "run: python -m ehrsatz.rules.catalogue"
+
+
+def test_the_page_lists_every_rule() -> None:
+    from rules.page import PAGE, written
+
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == written(text), "run: python tests/rules/page.py"
+    assert all(f"| `{one}` |" in text for one in by_id())

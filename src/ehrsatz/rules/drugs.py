@@ -345,7 +345,13 @@ def _per_day(view: View) -> list[Found]:
 def _no_dose(view: View) -> list[Found]:
     dose = view.numbers("medication", "dose")
     here = ~np.isnan(dose)
-    return told("medication", here, here & (dose <= 0))
+    return told("medication", here, here & (dose == 0))
+
+
+def _negative_dose(view: View) -> list[Found]:
+    dose = view.numbers("medication", "dose")
+    here = ~np.isnan(dose)
+    return told("medication", here, here & (dose < 0))
 
 
 def _dose_unit(view: View) -> list[Found]:
@@ -430,7 +436,8 @@ def _rules() -> Iterator[Statement]:
     for name, entry in doses["drugs"].items():
         yield Statement(id=f"dose.{name}", title=f"{_cap(entry['title'])}: more than {entry['daily']:g} {'mg' if entry['unit'] == 'mg' else 'units'} a day", severity=WARNING, needs="medication.display medication.dose medication.dose_unit", why="Above the highest daily dose of the label; palliative care and specialists go beyond it.", source=f"{LABEL}{entry['title']} ({entry['year']}), dosage", body=_dose(name, 1.0))  # fmt: skip
         yield Statement(id=f"dose.{name}.tenfold", title=f"{_cap(entry['title'])}: more than ten times the highest daily dose", severity=ERROR, needs="medication.display medication.dose medication.dose_unit", why="A shifted point or a wrong unit; opioids and insulin have no ceiling and are not among these rules.", source="Lesar TS, Tenfold medication dose prescribing errors, Ann Pharmacother 2002;36:1833, doi:10.1345/aph.1C032", body=_dose(name, 10.0))  # fmt: skip
-    yield Statement(id="dose.zero", title="Dose of nothing, or below", severity=ERROR, needs="medication.dose", why="A drug that is given has a dose.", source="By definition", body=_no_dose)  # fmt: skip
+    yield Statement(id="dose.zero", title="Dose of nothing", severity=WARNING, needs="medication.dose", why="A drug that is given has a dose; hospitals write 0 where a sliding scale or a pump decides.", source="By definition", body=_no_dose)  # fmt: skip
+    yield Statement(id="dose.negative", title="Dose below nothing", severity=ERROR, needs="medication.dose", why="Nothing can be taken back out.", source="By definition", body=_negative_dose)  # fmt: skip
     yield Statement(id="dose.unit", title="Dose without its unit", severity=WARNING, needs="medication.dose medication.dose_unit", why="5 is a dose in mg and another in mL.", source="ISMP, Guidelines for Safe Electronic Communication of Medication Information 2019", body=_dose_unit)  # fmt: skip
     yield Statement(id="dose.often", title="More than 24 doses a day", severity=WARNING, needs="medication.per_day", why="More than one an hour is an infusion.", source="assumed: no drug is labelled for more", body=_per_day)  # fmt: skip
     yield Statement(id="supply.refills", title="More than 12 refills", severity=WARNING, needs="medication.refills", why="State laws end a prescription after 12 months, of one month each.", source="assumed: the commonest state rule, one year (National Association of Boards of Pharmacy, Survey of Pharmacy Law 2024)", body=_refills)  # fmt: skip
