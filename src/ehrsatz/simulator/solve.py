@@ -36,7 +36,7 @@ MATCHED = (  # processes whose treated quantiles are moved to the published ones
 Say = Callable[[str], None]
 
 
-def solve(about: Known, *, n: int = PEOPLE, rounds: int = ROUNDS, say: Say = print) -> Solved:
+def solve(about: Known, *, n: int = PEOPLE, rounds: int = ROUNDS, say: Say = lambda text: None) -> Solved:
     """Return solved rates for all conditions and episodes.
 
     Parameters
@@ -136,8 +136,13 @@ def main(arguments: list[str]) -> None:
     from ehrsatz.simulator.locale import bundled
 
     for name in arguments or bundled():
-        print(name)
-        write_solved(solved_path(name), solve(known(name, solved=Solved({}, None, {}, {}))))
+        sys.stdout.write(f"{name}\n")
+        write_solved(solved_path(name), solve(known(name, solved=Solved({}, None, {}, {})), say=_say))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

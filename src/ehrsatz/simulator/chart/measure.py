@@ -111,7 +111,8 @@ class Values:
 
     def _healthy(self, item: Item, rows: Ints) -> Floats:
         healthy = item.healthy
-        assert healthy is not None, item.id
+        if healthy is None:  # known to a part of care alone, which does not know it here: not written
+            return np.full(len(rows), np.nan)
         if healthy.shares:
             u = self.history.draw(f"word {item.id}", self.specimens.person[rows], self.specimens.ordinal[rows])[:, 0]
             return np.searchsorted(np.cumsum(healthy.shares[:-1]), u, side="right").astype(np.float64)
