@@ -65,34 +65,36 @@ class Reported:
         return [self._by[k].unit if k in self._by else unit for k, unit in enumerate(self.catalogue.units)]
 
     @cached_property
-    def _lines(self) -> tuple[Floats, Floats, NDArray[np.float64]]:
-        """Factor, offset and power of ten of the digits of each item."""
+    def _lines(self) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
+        """Of each item: whether it is turned, factor, offset, and power of ten of the digits."""
         every = [self._by.get(k) for k in range(len(self.catalogue.items))]
+        turned = np.array([one is not None for one in every])
         factor = np.array([1.0 if one is None else one.factor for one in every])
         offset = np.array([0.0 if one is None else one.offset for one in every])
-        digits = [
-            int(d) if one is None else one.decimals for one, d in zip(every, self.catalogue.decimals, strict=True)
-        ]
-        return factor, offset, 10.0 ** np.array(digits)
+        return turned, factor, offset, 10.0 ** np.array([0 if one is None else one.decimals for one in every])
 
     def convert(self, item: Ints, value: Floats) -> Floats:
         """Return values (R,) of items in the units of the country, rounded to its digits."""
-        if not self._by:
-            return value
-        factor, offset, scale = self._lines
-        turned = np.rint((value * factor[item] + offset[item]) * scale[item]) / scale[item]
-        own = np.array([k in self._by for k in range(len(factor))])[item]
-        return np.where(own, turned, value)
+        return self._convert(item, value)[0]
 
     def ranges(self, item: Ints, sex: Ints, age: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return low and high ends of the reference range and of the critical range (R,), NaN: none."""
-        low, high, least, most = self.catalogue.ranges(item, sex, age)
-        return (
-            self.convert(item, low),
-            self.convert(item, high),
-            self.convert(item, least),
-            self.convert(item, most),
-        )
+        low, high, least, most = self._convert(item, *self.catalogue.ranges(item, sex, age))
+        return low, high, least, most
+
+    def _convert(self, item: Ints, *values: Floats) -> list[Floats]:
+        turned, factor, offset, scale = self._lines
+        rows = np.flatnonzero(turned[item]) if self._by else np.zeros(0, np.int64)
+        if not len(rows):
+            return list(values)
+        some = np.asarray(item)[rows]
+        a, b, digits = factor[some], offset[some], scale[some]
+        out = []
+        for value in values:
+            mine = np.array(value, np.float64)
+            mine[rows] = np.rint((mine[rows] * a + b) * digits) / digits
+            out.append(mine)
+        return out
 
     def of_code(self, codes: Sequence[tuple[str, str]]) -> Ints:
         """Return the item of each entry of a book whose code the catalogue gives it, -1: none."""
