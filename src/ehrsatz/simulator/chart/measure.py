@@ -9,6 +9,7 @@ from scipy.special import ndtri
 
 from ehrsatz.clinical import LOINC
 from ehrsatz.simulator.catalogue import Catalogue, Item
+from ehrsatz.simulator.chart import findings
 from ehrsatz.simulator.chart.formulas import SIMPLE, creatinine, egfr, grade, percentile
 from ehrsatz.simulator.chart.needs import Specimens
 from ehrsatz.simulator.history import YEAR, Floats, History, Ints, during
@@ -48,7 +49,8 @@ class Values:
         extra: Mapping[str, Callable[[Ints], Floats]] | None = None,
     ) -> None:
         self.history, self.specimens, self.catalogue = history, specimens, catalogue
-        self.extra = dict(extra or {})
+        found = findings.known(history, specimens.person, specimens.time, specimens.ordinal, self._among_healthy)
+        self.extra = {**found, **(extra or {})}
         people = history.people
         self.age = (specimens.time - people.birth[specimens.person]) / YEAR
         self.sex = people.sex[specimens.person]
@@ -119,6 +121,9 @@ class Values:
         assert healthy.mean is not None
         z = self.own(item.id, rows)
         return healthy.mean * np.exp(healthy.cv * z) if healthy.cv is not None else healthy.mean + (healthy.sd or 0) * z
+
+    def _among_healthy(self, name: str, rows: Ints) -> Floats:
+        return self._healthy(self.catalogue.items[self.catalogue.place[name]], rows)
 
     def _formula(self, item: Item, rows: Ints) -> Floats:
         name, of = item.formula, item.of
