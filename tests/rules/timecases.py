@@ -186,7 +186,7 @@ case("money.coverage.twice", {"coverage": [year, {"payer_id": "x", "start": "201
 case("money.coverage.birth", {"coverage": [{"start": "1970-01-01"}]}, {"coverage": [{"start": "1969-12-31"}]})
 
 # ---------------------------------------------------------------------- codes
-case("code.form.icd10cm", {"condition": [ill("E11.9"), ill("S72.001A")]}, {"condition": [ill("11.9")]})
+case("code.form.icd10cm", {"condition": [ill("E11.9"), ill("S72.001A"), ill("U07.1")]}, {"condition": [ill("11.9")]})
 case("code.form.loinc", {"observation": [seen("4548-4", 6, "%")]}, {"observation": [seen("A1C", 6, "%")]})
 case("code.form.snomedct", {"condition": [ill("44054006")]}, {"procedure": [did("44054")]})
 case("code.form.rxnorm", {"medication": [took("x", code="197361")]}, {"medication": [took("x", code="A10BA02")]})

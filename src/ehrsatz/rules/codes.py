@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
+import polars as pl
 
 from ehrsatz import clinical
 from ehrsatz.rules.statement import ERROR, WARNING, Body, Found, Statement, told
@@ -15,7 +16,7 @@ from ehrsatz.rules.view import View
 from ehrsatz.terminology import units
 
 FORMS = {
-    "ICD-10-CM": re.compile(r"[A-TV-Z][0-9][0-9AB](?:\.?[0-9A-Z]{1,4})?|U0[79][0-9](?:\.[0-9])?"),
+    "ICD-10-CM": re.compile(r"[A-Z][0-9][0-9AB](?:\.?[0-9A-Z]{1,4})?"),
     "ICD-9-CM": re.compile(r"(?:[0-9]{3}|V[0-9]{2}|E[0-9]{3})(?:\.?[0-9]{1,2})?"),
     "LOINC": re.compile(r"[0-9]{1,7}-[0-9]"),
     "SNOMED-CT": re.compile(r"[1-9][0-9]{5,17}"),
@@ -140,12 +141,13 @@ def _two_displays(table: str) -> Body:
     """Broken where a code has another display than in the first row that has it."""
 
     def body(view: View) -> list[Found]:
-        codes, displays = view.coded(table, "code"), view.coded(table, "display")
-        both = (codes.at >= 0) & (displays.at >= 0)
-        first = np.full(len(codes.names) + 1, -1, dtype=np.int64)
+        codes = view.coded(table, "code")
+        displays = view.cells(table, "display").cast(pl.String).hash().to_numpy()  # equal texts, equal numbers
+        both = (codes.at >= 0) & view.given(table, "display")
+        first = np.zeros(len(codes.names) + 1, dtype=np.uint64)
         rows = np.flatnonzero(both)[::-1]
-        first[codes.at[rows]] = displays.at[rows]
-        return told(table, both, both & (displays.at != first[codes.at]))
+        first[codes.at[rows]] = displays[rows]
+        return told(table, both, both & (displays != first[codes.at]))
 
     return body
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import polars as pl
 
 from ehrsatz.rules.statement import ERROR, WARNING, Body, Found, Statement, told
 from ehrsatz.rules.view import ABSENT, DAY, Flags, View, Whole, seconds
@@ -123,9 +124,11 @@ def _twice(table: str, column: str) -> Body:
         codes = view.coded(table, name).at.astype(np.int64)
         known = (keys >= 0) & (codes >= 0)
         hashed = keys * np.int64(1_000_003) + codes * np.int64(7_919_999_983_391)  # wraps round: a hash
+        failed = np.zeros(len(keys), dtype=bool)
+        if pl.Series(hashed[known]).n_unique() == np.count_nonzero(known):
+            return told(table, known, failed)
         order_ = np.argsort(hashed, kind="stable")
         sorted_ = hashed[order_]
-        failed = np.zeros(len(keys), dtype=bool)
         failed[order_[1:][sorted_[1:] == sorted_[:-1]]] = True
         return told(table, known, failed & known)
 
