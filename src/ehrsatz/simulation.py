@@ -90,7 +90,8 @@ class Maker:
         """Return the records of the patients first .. first + n - 1."""
         here = setting(self.part, self.n, self.seed)
         lives = history(here.known, here.cohort, np.arange(first, first + n, dtype=np.int64))
-        return dataset(records(lives, catalogue(), here.book), lives, here.scene, here.provenance)
+        tests = [one for module in here.known.modules.modules.values() for one in module.screenings]
+        return dataset(records(lives, catalogue(), here.book, tests), lives, here.scene, here.provenance)
 
 
 @lru_cache(maxsize=2)

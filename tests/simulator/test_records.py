@@ -16,6 +16,7 @@ from ehrsatz.simulator.cohort import Cohort, day
 from ehrsatz.simulator.engine import conclude, live
 from ehrsatz.simulator.history import YEAR, Floats, History, Ints
 from ehrsatz.simulator.knowledge import Known, known
+from ehrsatz.simulator.module import Screening
 from ehrsatz.simulator.persons import people
 from ehrsatz.simulator.records import Book, Encounters, Records, Rows
 
@@ -55,6 +56,10 @@ def knowledge() -> Known:
     return known()
 
 
+def tests() -> list[Screening]:
+    return [one for module in knowledge().modules.modules.values() for one in module.screenings]
+
+
 def lives(number: Ints) -> History:
     knows = knowledge()
     folk = people(knows, Cohort(10**6, (), (), REFERENCE, SEED, 10.0), number)
@@ -79,7 +84,7 @@ def book() -> Book:
 
 @pytest.fixture(scope="module")
 def written(history: History, items: Catalogue, book: Book) -> Records:
-    return records(history, items, book)
+    return records(history, items, book, tests())
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +309,15 @@ def test_values_are_plausible_and_have_their_digits(written: Records, items: Cat
     assert (pair[:, 0] > pair[:, 1]).all()
 
 
+def test_screenings_are_done_and_reported(written: Records, met: Encounters, book: Book, history: History) -> None:
+    mammogram = book.place(SNOMED, "24623002")
+    order, report = written.rows["order"], written.rows["report"]
+    person = met.person[order["encounter"][order["code"] == mammogram]]
+    assert len(person) and (history.people.sex[person] == 0).all()
+    assert (report["code"] == mammogram).sum() == (order["code"] == mammogram).sum()
+    assert (written.rows["procedure"]["code"] == book.place(SNOMED, "73761001")).any()
+
+
 # ---------------------------------------------------------------------- whoever else is in the shard
 def whose(rows: Rows, met: Encounters, first: int) -> np.ndarray:
     return met.person[rows["encounter"]] >= first
@@ -313,7 +327,7 @@ def test_a_patient_is_the_same_in_another_shard(
     written: Records, met: Encounters, items: Catalogue, book: Book
 ) -> None:
     other_book = Book()
-    other = records(lives(np.arange(HALF, N)), items, other_book)
+    other = records(lives(np.arange(HALF, N)), items, other_book, tests())
 
     def words(place: Ints, of: Book) -> list[tuple[str, str]]:
         return [of.entries[k] if k >= 0 else ("", "") for k in place]
@@ -343,7 +357,7 @@ def test_a_patient_is_the_same_in_another_shard(
 
 def test_the_same_lives_give_the_same_records(history: History, items: Catalogue, written: Records, book: Book) -> None:
     size = len(book.entries)
-    again = records(history, items, book)
+    again = records(history, items, book, tests())
     assert len(book.entries) == size, "nothing new on the second time"
     for table, rows in written.rows.items():
         for name, values in rows.items():

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ehrsatz.simulator.catalogue import Catalogue
-from ehrsatz.simulator.chart import done, drugs, last, measure, needs, plans, problems
+from ehrsatz.simulator.chart import done, drugs, last, measure, needs, plans, problems, screenings
 from ehrsatz.simulator.chart.asks import Asks
 from ehrsatz.simulator.chart.needs import Wishes
 from ehrsatz.simulator.chart.visits import Found, ask_all
 from ehrsatz.simulator.history import Floats, History, Ints
+from ehrsatz.simulator.module import Screening
 from ehrsatz.simulator.records import Book, Encounters, Records, Rows
 
 WHEN = {  # the column that rows are sorted by within an encounter
@@ -78,7 +79,7 @@ def parts() -> tuple[Part, ...]:
     return ()
 
 
-def records(history: History, catalogue: Catalogue, book: Book) -> Records:
+def records(history: History, catalogue: Catalogue, book: Book, tests: Sequence[Screening] = ()) -> Records:
     """Return everything that care wrote about the people of a shard.
 
     Parameters
@@ -89,11 +90,14 @@ def records(history: History, catalogue: Catalogue, book: Book) -> Records:
         Of observations.
     book
         Grows by what is new; the same knowledge gives the same words in any shard.
+    tests
+        Screenings of healthy people, of all modules.
     """
     chart = Chart(history, catalogue, book, Asks(history))
     others = parts()
     chart.found = ask_all(chart.asks, history, book)
     deeds = done.ask(chart.asks, history, chart.found, book)
+    screenings.ask(chart.asks, history, deeds, book, tests)
     for part in others:
         part.ask(chart)
     last.ask(chart.asks, history, book)
@@ -101,6 +105,7 @@ def records(history: History, catalogue: Catalogue, book: Book) -> Records:
     encounters = chart.asks.settle()
     chart.encounters = encounters
     chart.wishes = needs.wishes(history, encounters, chart.asks, chart.found, catalogue)
+    screenings.want(chart.wishes, history, tests)
     for part in others:
         part.want(chart)
     specimens = chart.wishes.specimens()

@@ -19,7 +19,7 @@ SIDES = ("left", "right")
 
 
 @dataclass
-class _Deed:
+class Deed:
     """One procedure or imaging study of people (R,): what, at which ask, and for which reason."""
 
     what: Procedure | Imaging
@@ -33,7 +33,7 @@ class _Deed:
 class Deeds:
     """What is to be done at visits that were asked for."""
 
-    list: list[_Deed] = field(default_factory=list)
+    list: list[Deed] = field(default_factory=list)
 
 
 def ask(asks: Asks, history: History, found: Found, book: Book) -> Deeds:
@@ -73,7 +73,7 @@ def ask(asks: Asks, history: History, found: Found, book: Book) -> Deeds:
             if isinstance(what, Procedure) and what.visit == "inpatient":
                 rows = rows[attacks.stay[seen][rows] > 0]
             if len(rows):
-                deeds.list.append(_Deed(what, batch, rows, episode.icd10, f"{name} {k}"))
+                deeds.list.append(Deed(what, batch, rows, episode.icd10, f"{name} {k}"))
     return deeds
 
 
@@ -149,7 +149,7 @@ def _visit(
         reason=book.place(ICD10CM, condition.icd10),  # type: ignore[attr-defined]
         specialty=book.text(condition.specialty),  # type: ignore[attr-defined]
     )
-    deeds.list.append(_Deed(what, batch, None, condition.icd10, f"{name} {k}"))  # type: ignore[attr-defined]
+    deeds.list.append(Deed(what, batch, None, condition.icd10, f"{name} {k}"))  # type: ignore[attr-defined]
 
 
 def rows_of(

@@ -27,6 +27,7 @@ EXTRA: Mapping[str, tuple[str, ...]] = {  # what is measured together besides th
     "small": ("weight",),
 }
 BOUNDED = {"sbp": (40, 260), "dbp": (20, 150), "temperature": (32, 42.5), "spo2": (50, 100), "pain": (0, 10)}
+BELOW = {"dbp": ("sbp", 12.0), "hdl": ("total_chol", 30.0)}  # item -> what it lies below, by how much at the least
 ABSENT = -1
 
 
@@ -89,6 +90,9 @@ class Values:
         if item.noise is not None and item.noise.sd != 0:
             z = self.noise(item.id, rows)
             value = value * np.exp(item.noise.cv * z) if item.noise.cv is not None else value + item.noise.sd * z
+        if item.id in BELOW:
+            whole, least = BELOW[item.id]
+            value = np.minimum(value, self.of(whole, rows) - least)
         low, high = BOUNDED.get(item.id, (None, None))
         if item.process is not None and low is None:
             low, high = _limits(self.history, item.process)
