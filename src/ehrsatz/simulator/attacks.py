@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from scipy.special import ndtri
 
-from ehrsatz.simulator.hazards import ages_of, exponential, log_risk, mass_at, masses
+from ehrsatz.simulator.hazards import ages_of, exponential, log_risk, mass_at, masses, most_risk, reachable
 from ehrsatz.simulator.history import PLACES, YEAR, Floats, Ints, ordinals
 from ehrsatz.simulator.lives import Attack, Lives, Pin, Singles
 from ehrsatz.simulator.module import Care, Episode, Table
@@ -89,9 +89,10 @@ def _times(lives: Lives, episode: Episode, base: Floats, pin: Pin | None, watch:
     threshold = exponential(lives.draw(episode.id, "first", np.arange(lives.n))[:, 0])
     first = max(0, int(episode.ages[0]))
     last = max(first + 1, min(lives.years, int(np.ceil(episode.ages[1]))))
-    most = base[:, first:last].sum(axis=1) * 100.0
     if watch is None:
-        able &= (threshold <= most[lives.sex]) | pinned
+        highest = max([1.0, *(episode.years or {}).values()])
+        most = reachable(base, lives.sex, stop, first, most_risk(lives, episode.risk)) * highest
+        able &= (threshold <= most) | pinned
     rows = np.flatnonzero(able)
     log = log_risk(lives, episode.risk, rows, first, last)
     if watch is not None:

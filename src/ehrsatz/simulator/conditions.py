@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ehrsatz.simulator.hazards import ages_of, exponential, log_risk, mass_at, masses
+from ehrsatz.simulator.hazards import ages_of, exponential, log_risk, mass_at, masses, most_risk, reachable
 from ehrsatz.simulator.history import Floats, Ints
 from ehrsatz.simulator.lives import Lives, Pin, Singles, Spell
 from ehrsatz.simulator.module import Condition, Mortality, Stage
@@ -92,8 +92,8 @@ def _onset(
     first = max(0, int(condition.ages[0]))
     last = max(first + 1, min(lives.years, int(np.ceil(condition.ages[1]))))
     if watch is None:  # nobody whose whole hazard cannot reach his threshold need be looked at
-        most = base[:, first:last].sum(axis=1) * 100.0
-        able &= (mass <= most[lives.sex]) | pinned | barred
+        most = reachable(base, lives.sex, stop, first, most_risk(lives, condition.risk))
+        able &= (mass <= most) | pinned | barred
     rows = np.flatnonzero(able)
     log = log_risk(lives, condition.risk, rows, first, last)
     if watch is not None:

@@ -65,6 +65,46 @@ def _add(out: Singles, lives: Lives, risk: Risk, rows: Ints, first: int, last: i
         out[some] += weight * overlap(start[some], stop[some], first, last)
 
 
+def most_risk(lives: Lives, risks: Iterable[Risk]) -> Floats:
+    """Return what the log of the product of risks of each person (N,) never exceeds at any age.
+
+    Who cannot reach his threshold even so need not be looked at year by year.
+    """
+    out = np.zeros(lives.n)
+    for risk in risks:
+        name, _, kind = risk.factor.partition(".")
+        if risk.levels is not None:
+            if name == "smoking":
+                logs = {word: float(np.log(ratio)) for word, ratio in risk.levels.items()}
+                never, current, former = (logs.get(word, 0.0) for word in ("never", "current", "former"))
+                smoked = ~np.isnan(lives.smoked[0])
+                out += np.where(smoked, max(never, current, former), never)
+                continue
+            words, position = lives.attributes[name]
+            out += np.log([risk.levels.get(word, 1.0) for word in words])[position]
+            continue
+        assert risk.ratio is not None
+        weight = float(np.log(risk.ratio))
+        if risk.per is not None and risk.start is not None:
+            if name == "adherence":
+                out += weight / risk.per * (lives.adherence - risk.start)
+                continue
+            low, high = lives.extremes(name, treated=kind == "treated")
+            part = weight / risk.per * ((high if weight > 0 else low) - risk.start)
+            out += np.clip(part, -3.0, 3.0) + 1e-4  # levels are held in single precision
+            continue
+        if weight > 0:
+            out += np.where(lives.first(name) < np.inf, weight, 0.0)
+    return np.minimum(out, LIMIT) + 1e-6
+
+
+def reachable(base: Floats, sex: Ints, stop: Floats, first: int, log: Floats) -> Floats:
+    """Return what the cumulated hazard of each person (N,) never exceeds, given the most of his log risk."""
+    cumulated = np.concatenate([np.zeros((2, 1)), np.cumsum(base, axis=1)], axis=1)
+    last = np.clip(np.ceil(np.minimum(stop, base.shape[1])), first, base.shape[1]).astype(np.int64)
+    return (cumulated[sex, last] - cumulated[sex, first]) * np.exp(log)
+
+
 def _smoking(out: Singles, lives: Lives, levels: dict[str, float], rows: Ints, first: int, last: int) -> None:
     start = np.where(np.isnan(lives.smoked[0][rows]), np.inf, lives.smoked[0][rows])
     quit_ = np.where(np.isnan(lives.smoked[1][rows]), np.inf, lives.smoked[1][rows])

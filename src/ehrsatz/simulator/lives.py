@@ -144,6 +144,7 @@ class Lives:
         self.weight = np.zeros(self.n)  # log probability of what was pinned
         self.taking: dict[tuple[str, str], Floats] = {}  # condition, drug -> (N,) age at which it must be taken, or NaN
         self._treated: dict[str, tuple[int, Singles]] = {}
+        self._extremes: dict[tuple[str, bool], tuple[Singles, Floats, Floats]] = {}
 
     def draw(self, name: str, what: str, rows: Ints, position: Ints | None = None, width: int = 1) -> Floats:
         """Return uniform numbers (R, width) of these people for one purpose."""
@@ -165,9 +166,19 @@ class Lives:
             self._treated[process] = (len(found), grid)
         return grid
 
+    def extremes(self, process: str, *, treated: bool = False) -> tuple[Floats, Floats]:
+        """Return the lowest and the highest level (N,) of a process over all years of age."""
+        grid = self.treated(process) if treated else self.natural(process)
+        held = self._extremes.get((process, treated))
+        if held is None or held[0] is not grid:
+            held = (grid, grid.min(axis=1).astype(np.float64), grid.max(axis=1).astype(np.float64))
+            self._extremes[process, treated] = held
+        return held[1], held[2]
+
     def forget(self) -> None:
         """Make levels anew: ends of courses were changed."""
         self._treated.clear()
+        self._extremes.clear()
 
     def _with(self, process: str, found: list[Influence]) -> Singles:
         grid = self.natural(process).copy()
