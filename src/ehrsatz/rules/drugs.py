@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -305,7 +306,7 @@ def _dose(name: str, times: float) -> Body:
 
     def body(view: View) -> list[Found]:
         entry = table("doses")["drugs"][name]
-        here = _is(view, entry["words"])
+        here = view.coded("medication", "display").where(lambda text: name in dosed(text))
         if not here.any():
             return told("medication", here, here)
         dose = _milligrams(view, entry)
@@ -317,12 +318,14 @@ def _dose(name: str, times: float) -> Body:
     return body
 
 
-def _is(view: View, words: list[str]) -> Flags:
-    display = view.coded("medication", "display")
-    return display.where(
-        lambda text: (
-            any(word in text.casefold() for word in words) and "/" not in text.replace("mg/ml", "").replace("MG/ML", "")
-        )
+@cache
+def dosed(display: str) -> frozenset[str]:
+    """Return the drugs with a limit of dose that a display names; a combination of ingredients is none of them."""
+    text = display.casefold()
+    if "/" in text.replace("mg/ml", ""):
+        return frozenset()
+    return frozenset(
+        name for name, entry in table("doses")["drugs"].items() if any(word in text for word in entry["words"])
     )
 
 
