@@ -11,7 +11,7 @@ import numpy as np
 from ehrsatz.rules.analytes import moments
 from ehrsatz.rules.concepts import condition, drug, drugs, reason, table, title
 from ehrsatz.rules.statement import ERROR, WARNING, Body, Found, Spans, Statement, told
-from ehrsatz.rules.view import DAY, EVER, Flags, View, Whole
+from ehrsatz.rules.view import DAY, EVER, View, Whole
 
 DRUG = "medication.display medication.start medication.patient_id patient.patient_id"
 DISEASE = f"{DRUG} condition.code|condition.snomed_code condition.onset condition.patient_id"
