@@ -1,6 +1,6 @@
 """Patients from knowledge alone: `simulate` for a dataset in memory, `make` for the shards of a run.
 
-A cohort is simulated in shards of 2,048 patients. A shard depends on the scenario and the seed alone; what all shards
+A cohort is simulated in shards of 1,024 patients. A shard depends on the scenario and the seed alone; what all shards
 share (modules, the country, codes, the world of providers) is read once in each process.
 """
 

@@ -19,7 +19,7 @@ from ehrsatz.errors import ScenarioError
 from ehrsatz.simulator.staging import Finished, Stage, check_disk, file_hash, staged
 from ehrsatz.simulator.workers import each
 
-SIZE = 2_048  # patients: whole blocks of families, 64 each, so that relatives are in one shard
+SIZE = 1_024  # patients: whole blocks of families, 64 each, so that relatives are in one shard
 BYTES_PER_ROW = {"parquet": 16.0, "csv": 135.0}  # measured on simulated cohorts; FHIR and others are taken as CSV
 ROWS_PER_PATIENT = 500.0
 WORLD = ("organization", "location", "practitioner", "payer")  # tables that are the same in every shard
