@@ -216,4 +216,13 @@ def rows_of(
     def joined(parts: list[dict[str, np.ndarray]]) -> Rows:
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
 
-    return joined(procedures), joined(devices), joined(orders), joined(reports)
+    return _once(joined(procedures)), joined(devices), joined(orders), joined(reports)
+
+
+def _once(rows: Rows) -> Rows:
+    """Leave out a procedure that a visit has already: two of one day that were made one visit."""
+    if not rows:
+        return rows
+    _, first = np.unique(rows["encounter"] * 1_000_000 + rows["code"], return_index=True)
+    first = np.sort(first)
+    return {name: values[first] for name, values in rows.items()}

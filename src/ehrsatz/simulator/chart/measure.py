@@ -26,8 +26,10 @@ EXTRA: Mapping[str, tuple[str, ...]] = {  # what is measured together besides th
     "child": ("height", "weight", "bmi", "bmi_percentile"),
     "small": ("weight",),
 }
-BOUNDED = {"sbp": (40, 260), "dbp": (20, 150), "temperature": (32, 42.5), "spo2": (50, 100), "pain": (0, 10)}
+BOUNDED = {"sbp": (40, 260), "dbp": (20, 150), "temperature": (32, 42.5), "spo2": (50, 100), "pain": (0, 10), "dast10": (0, 10)}
 BELOW = {"dbp": ("sbp", 12.0), "hdl": ("total_chol", 30.0)}  # item -> what it lies below, by how much at the least
+SCALES = {"phq9": (0, 27), "gad7": (0, 21), "mmse": (0, 30), "phq2": (0, 6), "audit_c": (0, 12), "dast10": (0, 10)}
+MORSE = ((25.0, 0.3), (15.0, 0.7), (15.0, 0.25), (10.0, 0.3), (15.0, 0.1))  # points and share of the very old; assumed
 ABSENT = -1
 
 
@@ -96,8 +98,7 @@ class Values:
         low, high = BOUNDED.get(item.id, (None, None))
         if item.process is not None and low is None:
             low, high = _limits(self.history, item.process)
-        if item.category == "survey" and item.process is not None:
-            low, high = {"phq9": (0, 27), "gad7": (0, 21), "mmse": (0, 30)}.get(item.id, (low, high))
+        low, high = SCALES.get(item.id, (low, high))
         if low is not None:
             value = np.clip(value, low, high)
         if item.words:
@@ -222,8 +223,10 @@ class Values:
         return np.where(adult, np.clip(np.round(mean + 1.0 * self.noise(item.id, rows)), 0, 12), 0)
 
     def _fall_risk(self, item: Item, rows: Ints) -> Floats:
-        mean = np.clip((self.age[rows] - 55) / 25, 0, 2) * 2.0
-        return np.clip(np.round(mean + 1.2 * self.noise(item.id, rows)), 0, 12)
+        """Return the Morse scale: falls 25, second diagnosis 15, walking aid 15, gait 10, forgets limits 15."""
+        u = self.history.draw("fall risk", self.specimens.person[rows], self.specimens.ordinal[rows], width=len(MORSE))
+        frail = np.clip((self.age[rows] - 55) / 30, 0.05, 1.2)
+        return ((u < frail[:, None] * [share for _, share in MORSE]) * [points for points, _ in MORSE]).sum(axis=1)
 
     def _attribute(self, item: Item, rows: Ints) -> Floats:
         people, time = self.history.people, self.specimens.time[rows]

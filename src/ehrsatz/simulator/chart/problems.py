@@ -8,9 +8,13 @@ from ehrsatz.clinical import ICD10CM, SNOMED
 from ehrsatz.simulator.chart.asks import MINUTES, Asks
 from ehrsatz.simulator.chart.visits import Found
 from ehrsatz.simulator.history import Floats, History, Ints
+from ehrsatz.simulator.module import Episode
 from ehrsatz.simulator.records import Book, Encounters, Rows
 
 ACTIVE, RESOLVED = 0, 1
+FOLLOWS = {
+    "R65.21": (ICD10CM, "A41.9")
+}  # septic shock is coded after the sepsis behind it: Guidelines, section I.C.1.d
 
 
 def rows_of(history: History, encounters: Encounters, asks: Asks, found: Found, book: Book) -> Rows:
@@ -19,7 +23,7 @@ def rows_of(history: History, encounters: Encounters, asks: Asks, found: Found, 
     for name, batch in found.diagnosis.items():
         parts += _spell(history, encounters, asks.rows[batch], name, book)
     for name, batch in found.attack.items():
-        parts.append(_attacks(history, encounters, asks.rows[batch], found.seen[name], name, book))
+        parts += _attacks(history, encounters, asks.rows[batch], found.seen[name], name, book)
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
 
 
@@ -72,14 +76,34 @@ def _next_visit(encounters: Encounters, person: Ints, time: Floats) -> Ints:
 
 def _attacks(
     history: History, encounters: Encounters, row: Ints, seen: Ints, name: str, book: Book
-) -> dict[str, np.ndarray]:
+) -> list[dict[str, np.ndarray]]:
     attacks = history.attacks[name]
     episode = attacks.episode
     recorded = np.where(row >= 0, encounters.start[np.maximum(row, 0)] + 8 * MINUTES, np.nan)
     end = history.people.end[attacks.person[seen]]
     stop = np.maximum(attacks.stop[seen], recorded + 20 * MINUTES)
     stop = np.where(stop < end - MINUTES, stop, np.inf)
-    return _part(book, episode.icd10, episode.snomed, None, row, attacks.onset[seen], recorded, stop, row >= 0)
+    onset = attacks.onset[seen]
+    keep = (row >= 0) & ~_listed(history, episode, attacks.person[seen], onset)
+    parts = [_part(book, episode.icd10, episode.snomed, None, row, onset, recorded, stop, keep)]
+    if episode.icd10 in FOLLOWS:
+        system, code = FOLLOWS[episode.icd10]
+        assert system == ICD10CM
+        parts.append(_part(book, code, None, None, row, onset, recorded, stop, keep))
+    return parts
+
+
+def _listed(history: History, episode: Episode, person: Ints, time: Floats) -> np.ndarray:
+    """Return whether the condition that flares up is on the list already, under the same code."""
+    out = np.zeros(len(person), bool)
+    for name in episode.requires:
+        spells = history.spells.get(name)
+        if spells is None or spells.condition.icd10 != episode.icd10 or not len(spells.person):
+            continue
+        at = np.minimum(np.searchsorted(spells.person, person), len(spells.person) - 1)
+        stop = np.where(np.isnan(spells.stop), np.inf, spells.stop)[at]
+        out |= (spells.person[at] == person) & (spells.diagnosed[at] <= time) & (time < stop)
+    return out
 
 
 def _part(
