@@ -7,7 +7,7 @@ each from rates that hang on everything before it; drugs and stages follow; deat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from ehrsatz.simulator.lives import CANDIDATE, Attack, Bodies, Course, Lives, Pi
 from ehrsatz.simulator.module import Condition, Episode
 from ehrsatz.simulator.therapy import revise
 
-Watch = Callable[[str, Floats, Ints, Singles, int], Floats]
+Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 DRAWN = 2.0**-20  # a draw of exactly 0 stays off the edge
 
 
@@ -63,6 +63,8 @@ class Knowledge:
         ICD-10-CM codes and shares (causes, 2, A) of those deaths.
     bodyworks
         How bodies are made.
+    groups
+        RxNorm code -> group of drugs of which one is taken at a time.
     """
 
     entities: tuple[Condition | Episode, ...]
@@ -70,6 +72,7 @@ class Knowledge:
     death_base: Floats
     other_causes: tuple[tuple[str, ...], Floats]
     bodyworks: Bodyworks
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def live(
@@ -139,7 +142,7 @@ def live(
             befall(lives, entity, base, pin, watch)
         else:
             strike(lives, entity, base, pin, watch)
-    revise(lives)
+    revise(lives, knowledge.groups)
     return lives
 
 

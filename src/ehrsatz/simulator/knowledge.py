@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ehrsatz.clinical import ETHNICITIES, RACES
+from ehrsatz import terminology
+from ehrsatz.clinical import ETHNICITIES, RACES, RXNORM
 from ehrsatz.errors import ModelError
 from ehrsatz.simulator.baseline import AGES, wanted
 from ehrsatz.simulator.conditions import mean_mortality
@@ -134,6 +135,7 @@ def known(locale: str | Path = "us", modules: str | Path | None = None, *, solve
             bounds=natural.bounds,
             growth=natural.growth,
         ),
+        _groups(tuple(sorted({drug.rxnorm for one in found.order for drug in one.treatments}))),
     )
     return Known(found, processes, country, natural, engine, given, tuple(unsolved))
 
@@ -244,6 +246,22 @@ def _short(values: Floats) -> list[float]:
 
 def _pad(values: list[float]) -> list[float]:
     return [*values, *[values[-1]] * (AGES - len(values))]
+
+
+@lru_cache(maxsize=4)
+def _groups(codes: tuple[str, ...]) -> dict[str, str]:
+    """Return RxNorm code -> group of drugs of which one is taken at a time, by the names in their displays."""
+    data = json.loads((DATA / "groups.json").read_text(encoding="utf-8"))
+    out = {}
+    for code in codes:
+        if not terminology.has(RXNORM, code):
+            continue
+        name = f"{terminology.display(RXNORM, code).lower()} "
+        for group, one in data["groups"].items():
+            if any(word in name for word in one["words"]):
+                out[code] = group
+                break
+    return out
 
 
 @lru_cache(maxsize=1)

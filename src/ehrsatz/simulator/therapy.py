@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ehrsatz.simulator.hazards import exponential
@@ -165,10 +167,11 @@ def _barred(lives: Lives, treatment: Treatment, rows: Ints, begin: Floats) -> Fl
     return out
 
 
-def revise(lives: Lives) -> None:
+def revise(lives: Lives, groups: Mapping[str, str]) -> None:
     """End what conditions that were drawn later rule out: drugs with their effects, conditions that become others.
 
-    A drug that would have begun after what rules it out is not given at all: its course has no length.
+    A drug that would have begun after what rules it out is not given at all: its course has no length. Of drugs of one
+    group (RxNorm code -> group) nobody takes two at a time.
     """
     for spell in lives.spells.values():
         for name in spell.condition.ends_with:
@@ -189,7 +192,50 @@ def revise(lives: Lives) -> None:
         early = (end < course.stop) & ~(held & (end <= np.where(held, 0 if must is None else must[course.rows], 0)))
         course.stop[early] = end[early]
         course.stopped[early] = -1
+    for name in sorted(set(groups.values())):
+        _one_of(lives, [one for one in lives.courses if groups.get(one.treatment.rxnorm) == name])
     lives.forget()
+
+
+def _one_of(lives: Lives, courses: list[Course]) -> None:
+    """Let nobody take two drugs of a group: the later one replaces the earlier, the same one is not begun again."""
+    if len(courses) < 2 and not any((np.diff(one.rows) == 0).any() for one in courses):
+        return
+    which = np.concatenate([np.full(len(one.rows), k) for k, one in enumerate(courses)])
+    at = np.concatenate([np.arange(len(one.rows)) for one in courses])
+    rows = np.concatenate([one.rows for one in courses])
+    start = np.concatenate([one.start for one in courses])
+    stop = np.concatenate([one.stop for one in courses])
+    held = np.concatenate([_must(lives, one) for one in courses])
+    code = np.concatenate([np.full(len(one.rows), int(one.treatment.rxnorm)) for one in courses])
+    keep = np.flatnonzero(stop > start)
+    order = keep[np.lexsort((start[keep], rows[keep]))]
+    changed = np.zeros(len(rows), bool)
+    for _ in range(4):  # what is left out brings others next to each other
+        order = order[stop[order] > start[order]]
+        first, then = order[:-1], order[1:]
+        both = (rows[first] == rows[then]) & (stop[first] > start[then])
+        if not both.any():
+            break
+        first, then = first[both], then[both]
+        again = ((code[first] == code[then]) & (stop[then] <= stop[first])) | (held[first] > start[then])
+        drop, end = then[again], first[~again]
+        stop[drop] = start[drop]
+        stop[end] = start[then[~again]]
+        changed[drop] = changed[end] = True
+    for k, one in enumerate(courses):
+        mine = np.flatnonzero((which == k) & changed)
+        one.stop[at[mine]] = stop[mine]
+        one.stopped[at[mine]] = -1
+
+
+def _must(lives: Lives, course: Course) -> Floats:
+    """Return the age (K,) until which a quota wants a course to go on, -inf: free."""
+    must = lives.taking.get((course.source, course.treatment.id))
+    if must is None:
+        return np.full(len(course.rows), -np.inf)
+    wanted = must[course.rows]
+    return np.where(np.isnan(wanted), -np.inf, wanted)
 
 
 def during(attack: Attack, rows: Ints, age: Floats, before: float = 0.0) -> np.ndarray:
