@@ -140,7 +140,9 @@ def _sorted(rows: Mapping[str, list[Rows]], encounters: Encounters) -> dict[str,
             else parts_[0]
         )
         since = whole[WHEN[table]] - encounters.start[whole["encounter"]]
-        key = whole["encounter"] * 1e4 + since  # stays are shorter; small enough a number to tell seconds apart
+        key = (
+            whole["encounter"].astype(np.float64) * 1e4 + since
+        )  # stays are shorter; small enough a number to tell seconds apart
         if (key[1:] >= key[:-1]).all():
             out[table] = whole
             continue

@@ -42,7 +42,8 @@ def ask(asks: Asks, history: History, found: Found, book: Book) -> Deeds:
     for name, spells in history.spells.items():
         condition = spells.condition
         ended = np.where(np.isnan(spells.stop), history.people.end[spells.person], spells.stop)
-        for k, what in enumerate((*condition.procedures, *condition.imaging)):
+        deeds_of: tuple[Procedure | Imaging, ...] = (*condition.procedures, *condition.imaging)
+        for k, what in enumerate(deeds_of):
             begin, stop = spells.diagnosed, ended
             if what.stage is not None:
                 at = [stage.id for stage in condition.stages].index(what.stage)
@@ -67,7 +68,8 @@ def ask(asks: Asks, history: History, found: Found, book: Book) -> Deeds:
         episode = history.attacks[name].episode
         seen = found.seen[name]
         attacks = history.attacks[name]
-        for k, what in enumerate((*episode.procedures, *episode.imaging)):
+        deeds_of = (*episode.procedures, *episode.imaging)
+        for k, what in enumerate(deeds_of):
             u = history.draw(f"deed {name} {k}", attacks.person[seen], attacks.ordinal[seen])[:, 0]
             rows = np.flatnonzero(u < what.share)
             if isinstance(what, Procedure) and what.visit == "inpatient":
@@ -223,6 +225,7 @@ def _once(rows: Rows) -> Rows:
     """Leave out a procedure that a visit has already: two of one day that were made one visit."""
     if not rows:
         return rows
-    _, first = np.unique(rows["encounter"] * 1_000_000 + rows["code"], return_index=True)
+    encounter, code = rows["encounter"].astype(np.int64), rows["code"].astype(np.int64)
+    _, first = np.unique(encounter * 1_000_000 + code, return_index=True)
     first = np.sort(first)
     return {name: values[first] for name, values in rows.items()}

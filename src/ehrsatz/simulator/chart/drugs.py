@@ -14,7 +14,7 @@ ACTIVE, COMPLETED, STOPPED = 0, 1, 2
 WRITE = ("wellness", "ambulatory", "urgent", "emergency", "inpatient", "virtual")  # where drugs are ordered
 SUPPLY = 90.0  # days of a chronic drug per fill; three refills make a year: CMS and commercial plans' usual
 LONG = 120.0  # days from which a course of fixed length is renewed like a chronic drug
-SCHEDULE_TWO = ("1049221", "1049683", "1091392", "1728805", "1735006", "856987", "864706")  # RxNorm
+SCHEDULE_TWO = frozenset({1049221, 1049683, 1091392, 1728805, 1735006, 856987, 864706})  # RxNorm
 # oxycodone, methylphenidate, morphine, fentanyl, hydrocodone, methadone: no refills, 21 CFR 1306.12 (2024)
 NEAR = 60.0  # days within which the next visit is taken for the first order; else one is made
 
@@ -110,7 +110,7 @@ def _long(
     finish = np.where(last, np.where(np.isnan(course.stop[at]), np.nan, stop[at]), following)
     finish = np.where(np.isfinite(finish) & (finish <= start), start + 1, finish)
     finish = np.where(finish < end[at], finish, np.nan)
-    refills = 0 if days is not None or course.treatment.rxnorm in SCHEDULE_TWO else 3
+    refills = 0 if days is not None or int(course.treatment.rxnorm) in SCHEDULE_TWO else 3
     stopped = np.where(last, course.stopped[at], -1)
     return _part(book, course, row, start, finish, days or SUPPLY, refills, stopped, end[at], days is not None)
 

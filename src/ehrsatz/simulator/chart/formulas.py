@@ -12,6 +12,8 @@ Friedewald WT et al., Clin Chem 1972;18:499. Inker LA et al., N Engl J Med 2021;
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from ehrsatz.simulator.history import Floats, Ints
@@ -62,7 +64,7 @@ def grade(value: Floats, limits: tuple[float, ...]) -> Ints:
     return np.searchsorted(np.array(limits), value, side="right")
 
 
-SIMPLE = {  # formulas of reported values alone
+SIMPLE: Mapping[str, Callable[..., Floats]] = {  # formulas of reported values alone
     "body_mass_index": lambda weight, height: weight / (height / 100) ** 2,
     "mean_arterial_pressure": lambda sbp, dbp: dbp + (sbp - dbp) / 3,
     "ldl_friedewald": ldl,

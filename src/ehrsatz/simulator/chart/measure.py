@@ -26,9 +26,23 @@ EXTRA: Mapping[str, tuple[str, ...]] = {  # what is measured together besides th
     "child": ("height", "weight", "bmi", "bmi_percentile"),
     "small": ("weight",),
 }
-BOUNDED = {"sbp": (40, 260), "dbp": (20, 150), "temperature": (32, 42.5), "spo2": (50, 100), "pain": (0, 10), "dast10": (0, 10)}
+BOUNDED = {
+    "sbp": (40, 260),
+    "dbp": (20, 150),
+    "temperature": (32, 42.5),
+    "spo2": (50, 100),
+    "pain": (0, 10),
+    "dast10": (0, 10),
+}
 BELOW = {"dbp": ("sbp", 12.0), "hdl": ("total_chol", 30.0)}  # item -> what it lies below, by how much at the least
-SCALES = {"phq9": (0, 27), "gad7": (0, 21), "mmse": (0, 30), "phq2": (0, 6), "audit_c": (0, 12), "dast10": (0, 10)}
+SCALES: Mapping[str, tuple[float, float]] = {
+    "phq9": (0, 27),
+    "gad7": (0, 21),
+    "mmse": (0, 30),
+    "phq2": (0, 6),
+    "audit_c": (0, 12),
+    "dast10": (0, 10),
+}
 MORSE = ((25.0, 0.3), (15.0, 0.7), (15.0, 0.25), (10.0, 0.3), (15.0, 0.1))  # points and share of the very old; assumed
 ABSENT = -1
 
@@ -91,16 +105,16 @@ class Values:
         value = self._raw(item, rows)
         if item.noise is not None and item.noise.sd != 0:
             z = self.noise(item.id, rows)
-            value = value * np.exp(item.noise.cv * z) if item.noise.cv is not None else value + item.noise.sd * z
+            cv, sd = item.noise.cv, item.noise.sd
+            value = value * np.exp(cv * z) if cv is not None else value + (sd or 0.0) * z
         if item.id in BELOW:
             whole, least = BELOW[item.id]
             value = np.minimum(value, self.of(whole, rows) - least)
-        low, high = BOUNDED.get(item.id, (None, None))
-        if item.process is not None and low is None:
-            low, high = _limits(self.history, item.process)
-        low, high = SCALES.get(item.id, (low, high))
-        if low is not None:
-            value = np.clip(value, low, high)
+        bounds = SCALES.get(item.id) or BOUNDED.get(item.id)
+        if item.process is not None and bounds is None:
+            bounds = _limits(self.history, item.process)
+        if bounds is not None:
+            value = np.clip(value, *bounds)
         if item.words:
             return np.clip(value, 0, len(item.words) - 1)
         factor = 10.0**item.decimals
@@ -139,7 +153,8 @@ class Values:
             return creatinine(self.level("egfr", rows), self._height(rows), sex, age)
         if name == "egfr_ckdepi":
             return egfr(self.of("creatinine", rows), self._height(rows), sex, age)
-        return getattr(self, f"_{name}")(item, rows)  # type: ignore[no-any-return]
+        out: Floats = getattr(self, f"_{name}")(item, rows)
+        return out
 
     def _height(self, rows: Ints) -> Floats:
         return self.level("height", rows)
@@ -181,11 +196,11 @@ class Values:
             parts.append(np.maximum(self._healthy(one, rows), 0.1) * wobble)
         parts[0] = parts[0] * (1 + 0.25 * inflamed)
         parts[1] = parts[1] * (1 - 0.45 * inflamed)
-        whole = np.maximum(sum(parts), 1e-9)
+        whole = np.maximum(np.sum(parts, axis=0), 1e-9)
         if item.id != names[0]:
             return 100 * parts[names.index(item.id)] / whole
         rest = [np.floor(1000 * part / whole + 0.5) / 10 for part in parts[1:]]
-        return 100 - sum(rest)
+        return 100 - np.sum(rest, axis=0)
 
     def _iron(self, item: Item, rows: Ints) -> Floats:
         short = np.clip((30 - self.level("ferritin", rows)) / 30, 0, 1)
@@ -307,14 +322,14 @@ def panel_orders(
 ) -> tuple[Rows, dict[str, Ints]]:
     """Return one laboratory order per panel with a LOINC code and specimen, and panel -> order of each specimen."""
     parts = [
-        (panel, specimens.wants[panel], code)
+        (panel, specimens.wants[panel], loinc)
         for panel in catalogue.panels  # in the catalogue's order, whoever else is in the shard
-        if panel in specimens.wants and panel not in EXTRA and (code := _panel_code(catalogue, panel)) is not None
+        if panel in specimens.wants and panel not in EXTRA and (loinc := _panel_code(catalogue, panel)) is not None
     ]
     if not parts:
         return {}, {}
     specimen = np.concatenate([rows for _, rows, _ in parts])
-    code = np.concatenate([np.full(len(rows), book.place(LOINC, code)) for _, rows, code in parts])
+    code = np.concatenate([np.full(len(rows), book.place(LOINC, loinc)) for _, rows, loinc in parts])
     kind = np.concatenate([np.full(len(rows), k) for k, (_, rows, _) in enumerate(parts)])
     order = np.lexsort((kind, specimen))
     place = np.empty(len(order), np.int64)
@@ -339,9 +354,9 @@ def _panel_code(catalogue: Catalogue, panel: str) -> str | None:
     return (one.loinc or first.loinc) if first.category == "laboratory" else None
 
 
-def _limits(history: History, process: str) -> tuple[float | None, float | None]:
-    bounds = getattr(history.levels, "bounds", None)
-    return (None, None) if bounds is None else bounds(process)
+def _limits(history: History, process: str) -> tuple[float, float] | None:
+    bounds: Callable[[str], tuple[float, float]] | None = getattr(history.levels, "bounds", None)
+    return None if bounds is None else bounds(process)
 
 
 def _least(item: Item, value: Floats) -> Floats:
