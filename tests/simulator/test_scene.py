@@ -9,10 +9,14 @@ import polars as pl
 import pytest
 
 from ehrsatz.simulator import frames
+from ehrsatz.simulator.catalogue import catalogue
+from ehrsatz.simulator.chart.assemble import records as charts
 from ehrsatz.simulator.cohort import Cohort
 from ehrsatz.simulator.knowledge import Known, known
 from ehrsatz.simulator.lots import history
+from ehrsatz.simulator.records import Book
 from ehrsatz.simulator.scene import scene_of
+from ehrsatz.simulator.shards import WORLD
 from simulator import fake
 
 
@@ -50,3 +54,18 @@ def test_real_lives_become_tables(us: Known, tables: dict[str, pl.DataFrame]) ->
 def test_the_world_is_the_same_every_time(us: Known) -> None:
     one, two = (scene_of(us.locale, us.modules, fake.BOOK, seed=3).world.tables for _ in range(2))
     assert all(frame.equals(two[name]) for name, frame in one.items())
+
+
+def test_charts_do_not_hang_on_the_shard(us: Known) -> None:
+    """Everything that care writes about a person is the same whoever else is simulated beside them."""
+    cohort, book = Cohort(256, (), (), fake.REFERENCE, 7), Book()
+    scene = scene_of(us.locale, us.modules, book, seed=3)
+
+    def made(first: int, n: int) -> dict[str, pl.DataFrame]:
+        lives = history(us, cohort, np.arange(first, first + n))
+        found = frames.dataset(charts(lives, catalogue(), book), lives, scene, fake.PROVENANCE, check=True)
+        return {name: frame for name, frame in found.tables.items() if name not in WORLD}
+
+    second, first = made(128, 128), made(0, 128)  # in another order too: the book then grows otherwise
+    differ = [name for name, frame in made(0, 256).items() if not frame.equals(pl.concat([first[name], second[name]]))]
+    assert not differ
