@@ -14,13 +14,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import gcd
 
 import numpy as np
 
 from ehrsatz.errors import InfeasibleError, nearest
 from ehrsatz.scenario import GroupPart, SimulatorPart
 from ehrsatz.seeds import addressed
-from ehrsatz.simulator.history import YEAR, Floats, Ints
+from ehrsatz.simulator.history import YEAR, Flags, Floats, Ints
 from ehrsatz.simulator.lives import Pin
 from ehrsatz.simulator.module import Condition, Episode
 
@@ -54,7 +56,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Cohort:
-    """All quotas of a cohort of n people: group g holds the numbers from offsets[g] on; the rest is free."""
+    """All quotas of a cohort of n people, spread evenly over its numbers; the rest is free."""
 
     n: int
     quotas: tuple[Quota, ...]
@@ -66,9 +68,28 @@ class Cohort:
 
     def group(self, number: Ints) -> Ints:
         """Return the group (N,) of people, -1 for the free."""
-        edges = np.cumsum([quota.n for quota in self.quotas]) if self.quotas else np.zeros(0, np.int64)
-        at = np.searchsorted(edges, number, side="right")
-        return np.where(at < len(self.quotas), at, -1)
+        if not self.quotas:
+            return np.full(len(number), -1, np.int64)
+        edges = np.cumsum([quota.n for quota in self.quotas])
+        at = np.searchsorted(edges, number * self._stride % self.n, side="right")
+        return np.where((at < len(self.quotas)) & (number < self.n), at, -1)
+
+    @cached_property
+    def _stride(self) -> int:
+        """A number without common divisor with n: groups are spread over the cohort, so that families form across."""
+        stride = max(1, round(self.n * 0.6180339887))
+        while gcd(stride, self.n) != 1:
+            stride += 1
+        return stride
+
+    def wants(self, number: Ints, name: str) -> Flags:
+        """Return whether a condition or episode is pinned for people (N,)."""
+        group = self.group(number)
+        out = np.zeros(len(number), bool)
+        for g, quota in enumerate(self.quotas):
+            if name in quota.must:
+                out |= group == g
+        return out
 
     def index(self, number: Ints) -> Floats:
         """Return the index date (N,) of people; the reference date for the free."""

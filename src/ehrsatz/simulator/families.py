@@ -50,6 +50,7 @@ def link(
     reference: float,
     *,
     free: np.ndarray,
+    mothers: np.ndarray | None = None,
 ) -> Families:
     """Return the families of whole blocks.
 
@@ -66,7 +67,9 @@ def link(
     reference
         Day of the reference date.
     free
-        (64 B,) whether a person may be a child of someone in the block: not those whose birth a quota pins.
+        (64 B,) whether a person may be a child of someone in the block.
+    mothers
+        (64 B,) whether a woman may be a mother in the block; all where None.
     """
     b = len(number) // BLOCK
     who = number.reshape(b, BLOCK)
@@ -74,7 +77,8 @@ def link(
     u = addressed(seed, "simulator", "family", subjects=number, width=4).reshape(b, BLOCK, 4)
     gap = (born[:, :, None] - born[:, None, :]) / YEAR  # (B, child, mother): her age at the birth
     weight = fertility[np.clip(gap, 0, len(fertility) - 1).astype(np.int64)] * (gap > 0)
-    weight *= female[:, None, :] * np.where(kind[:, :, None] == kind[:, None, :], SAME_RACE, 1.0)
+    may = female if mothers is None else female & mothers.reshape(b, BLOCK)
+    weight *= may[:, None, :] * np.where(kind[:, :, None] == kind[:, None, :], SAME_RACE, 1.0)
     able = (u[:, :, 0] < PRESENT) & free.reshape(b, BLOCK) & ((reference - born) / YEAR < LINKED_UNTIL)
     mother = np.where(able, _choose(weight, u[:, :, 1]), -1)
     mother = _spaced(mother, born)

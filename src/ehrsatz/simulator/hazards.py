@@ -29,6 +29,8 @@ def exponential(u: Floats) -> Floats:
 def log_risk(lives: Lives, risks: Iterable[Risk], rows: Ints, first: int, last: int) -> Singles:
     """Return the log of the product of risks (R, last - first) of people in years of age, bounded."""
     out = np.zeros((len(rows), last - first), np.float32)
+    if not len(rows):  # nobody of that age is there
+        return out
     for risk in risks:
         _add(out, lives, risk, rows, first, last)
     return np.clip(out, -LIMIT, LIMIT, out=out)

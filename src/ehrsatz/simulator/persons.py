@@ -10,6 +10,7 @@ from ehrsatz.simulator.families import blocks, deliveries, link
 from ehrsatz.simulator.history import YEAR, Floats, Ints, People
 from ehrsatz.simulator.knowledge import Known
 from ehrsatz.simulator.population import demographics
+from ehrsatz.simulator.pregnancy import PREGNANCY
 
 ATTRIBUTES = ("race", "ethnicity", "region", "education", "housing", "insurance", "alcohol", "activity", "marital")
 
@@ -33,7 +34,6 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
     sexes = cohort.sexes(everyone)
     pins = {"sex": sexes, "age_range": (low, high), "reference": cohort.reference, "window_years": cohort.history_years}
     drawn = demographics(cohort.seed, known.locale, everyone, **pins)
-    group = cohort.group(everyone)
     families = link(
         cohort.seed,
         everyone,
@@ -42,7 +42,8 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
         drawn["group"],
         fertility(known),
         cohort.reference,
-        free=group < 0,
+        free=np.ones(len(everyone), bool),
+        mothers=~cohort.wants(everyone, PREGNANCY),
     )
     drawn = demographics(cohort.seed, known.locale, everyone, mother=families.mother, spouse=families.spouse, **pins)
     here = np.isin(everyone, number)
