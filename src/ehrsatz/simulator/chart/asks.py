@@ -156,11 +156,31 @@ def _moments(
     inside &= ~office | (
         at + np.minimum(length, LEAST) < end[person] - MINUTES
     )  # the record ends before the office opens
-    start = np.where(office, at, start)
+    start = np.where(
+        office, at, _awake(start, asks["kind"], end[person], history.draw("arrival", person, _whole(start)))
+    )
     start = np.floor(start * 1440 + 1e-6) / 1440
     start = np.maximum(start, birth[person])
     asks["length"] = np.maximum(np.minimum(length, end[person] - start), 0)
     return start, inside & (start < end[person] - LEAST / 2)
+
+
+def _whole(start: Floats) -> Ints:
+    return np.maximum(np.floor(start), 0).astype(np.int64)
+
+
+def _awake(start: Floats, kind: Ints, end: Floats, u: Floats) -> Floats:
+    """Return moments of arrival (N,): urgent care opens by day, and half of those ill at night wait for the morning.
+
+    Half makes about a sixth of the arrivals in an emergency department fall between midnight and 7, as in NHAMCS;
+    assumed.
+    """
+    hour = (start - np.floor(start)) * 24
+    morning = np.where(hour < 8, 0, 1) + np.floor(start) + (8 + 4 * u[:, 0]) / 24
+    closed = (kind == CLASS["urgent"]) & ((hour < 8) | (hour > 20))
+    waits = (kind == CLASS["emergency"]) & (hour < 7) & (u[:, 0] < 0.5)
+    late = np.where(waits, np.floor(start) + (7 + 8 * u[:, 0]) / 24, morning)
+    return np.where((closed | waits) & (late < end - 0.5), late, start)
 
 
 def _working(day: Floats, u: Floats | float) -> Floats:

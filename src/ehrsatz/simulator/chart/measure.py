@@ -44,7 +44,7 @@ SCALES: Mapping[str, tuple[float, float]] = {
     "dast10": (0, 10),
 }
 MORSE = ((25.0, 0.3), (15.0, 0.7), (15.0, 0.25), (10.0, 0.3), (15.0, 0.1))  # points and share of the very old; assumed
-ABSENT = -1
+ABSENT, UNWANTED = -1, -2
 
 
 class Values:
@@ -146,7 +146,7 @@ class Values:
 
     def _formula(self, item: Item, rows: Ints) -> Floats:
         name, of = item.formula, item.of
-        if name in SIMPLE:
+        if name is not None and name in SIMPLE:
             return SIMPLE[name](*(self.of(part, rows) for part in of))
         age, sex = self.age[rows], self.sex[rows]
         if name == "creatinine_ckdepi":
@@ -276,27 +276,23 @@ def rows_of(values: Values, book: Book, orders: Mapping[str, Ints]) -> Rows:
         Panel -> order row of each of its specimens, ABSENT where none.
     """
     specimens, catalogue = values.specimens, values.catalogue
-    size = len(catalogue.items)
-    keys, order = [], []
-    for panel, rows in specimens.wants.items():
+    wanted = np.full((len(specimens.person), len(catalogue.items)), UNWANTED, np.int32)  # (S, items) order of each
+    panels = sorted(specimens.wants, key=lambda panel: (panel in orders, panel))
+    for panel in panels:  # an ordered one goes over an unordered one
         items = EXTRA.get(panel) or catalogue.panels[panel].items
-        ordered = orders.get(panel)
-        for name in items:
-            place = catalogue.place[name]
-            if not catalogue.codes[place]:
-                continue
-            keys.append(rows * size + place)
-            order.append(np.full(len(rows), ABSENT) if ordered is None else ordered)
-    key, by = np.concatenate(keys), np.concatenate(order)
-    sorting = np.argsort(key * 2 + (by < 0), kind="stable")  # an ordered one before an unordered one
-    key, by = key[sorting], by[sorting]
-    first = np.r_[True, key[1:] != key[:-1]]
-    key, by = key[first], by[first]
-    specimen, item = key // size, key % size
-    value = np.empty(len(key))
-    text = np.full(len(key), ABSENT, np.int64)
-    for place in np.unique(item):
-        here = np.flatnonzero(item == place)
+        places = np.array([catalogue.place[name] for name in items if catalogue.codes[catalogue.place[name]]], np.int64)
+        wanted[np.ix_(specimens.wants[panel], places)] = orders[panel][:, None] if panel in orders else ABSENT
+    specimen, item = np.nonzero(wanted != UNWANTED)  # (R,) sorted by specimen, then item
+    by = wanted[specimen, item].astype(np.int64)
+    item = item.astype(np.int16)
+    grouped = np.argsort(item, kind="stable")
+    edges = np.searchsorted(item[grouped], np.arange(len(catalogue.items) + 1))
+    value = np.empty(len(item))
+    text = np.full(len(item), ABSENT, np.int64)
+    for place in range(len(catalogue.items)):
+        here = grouped[edges[place] : edges[place + 1]]
+        if not len(here):
+            continue
         one = catalogue.items[place]
         got = values.of(one.id, specimen[here])
         if one.words:
@@ -310,7 +306,7 @@ def rows_of(values: Values, book: Book, orders: Mapping[str, Ints]) -> Rows:
     return {
         "encounter": specimens.encounter[specimen],
         "time": specimens.time[specimen],
-        "item": item[keep].astype(np.int16),
+        "item": item[keep],
         "value": value[keep],
         "text": text[keep],
         "order": by[keep],
