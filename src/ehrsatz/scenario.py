@@ -318,7 +318,7 @@ class Scenario(_Part):
                 f"'{name}' is none of them.{nearest(name, COHORTS)}",
                 "Name one of these, or a scenario file.",
             )
-        return cls.from_file(Path(__file__).parent / "bundled" / "scenarios" / f"{name}.yaml")
+        return cls.from_file(cohort_file(name))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Scenario:
@@ -393,6 +393,11 @@ class Scenario(_Part):
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of a scenario file."""
         return cls.model_json_schema(by_alias=True)
+
+
+def cohort_file(name: str) -> Path:
+    """Return where a bundled scenario of simulated patients lies."""
+    return Path(__file__).parent / "bundled" / "scenarios" / f"{name}.yaml"
 
 
 def _beside(base: Path, part: SimulatorPart | None) -> dict[str, str]:

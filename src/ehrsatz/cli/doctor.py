@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ehrsatz.cli.options import AsJson
 from ehrsatz.cli.screen import show_json, show_table
+
+if TYPE_CHECKING:
+    from ehrsatz.simulator.module import Condition, Episode
 
 _CORE = (
     "numpy",
@@ -34,7 +37,9 @@ def doctor(
     list_: Annotated[
         str | None,
         typer.Option(
-            "--list", metavar="ROOM", help="List the names of generators, metrics, rules, exporters or sources."
+            "--list",
+            metavar="ROOM",
+            help="List generators, metrics, rules, exporters, sources; scenarios, conditions, panels, locales.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -46,16 +51,24 @@ def doctor(
       ehrsatz doctor
       ehrsatz doctor --list generators
       ehrsatz doctor --list rules
+      ehrsatz doctor --list conditions
     """
     from ehrsatz import __version__, extras, registry
     from ehrsatz.errors import UnknownNameError, nearest
 
+    if list_ in _KNOWN:
+        known = _KNOWN[list_]()
+        if as_json:
+            show_json([{"id": name, "title": title} for name, title in known])
+        else:
+            show_table(("id", "title"), known)
+        return
     if list_ is not None:
         if list_ not in registry.BUILT_IN:
-            rooms = ", ".join(registry.BUILT_IN)
+            rooms = (*registry.BUILT_IN, *_KNOWN)
             raise UnknownNameError(
-                f"Expected one of: {rooms}.",
-                f"'{list_}' is none of them.{nearest(list_, registry.BUILT_IN)}",
+                f"Expected one of: {', '.join(rooms)}.",
+                f"'{list_}' is none of them.{nearest(list_, rooms)}",
                 "Name one.",
             )
         names = list(registry.names(list_))
@@ -82,6 +95,40 @@ def doctor(
         show_table(
             ("part", "version", "to get it"), [(name, found or "absent", advice) for name, found, advice in rows]
         )
+
+
+def _scenarios() -> list[tuple[str, str]]:
+    """Names of the bundled scenarios, and what stands in their first line."""
+    from ehrsatz.scenario import COHORTS, cohort_file
+
+    first = {name: cohort_file(name).read_text(encoding="utf-8").splitlines()[0] for name in COHORTS}
+    return [(name, line.removeprefix("# ").split(": the run that")[0].rstrip(".")) for name, line in first.items()]
+
+
+def _conditions() -> list[tuple[str, str]]:
+    from ehrsatz.simulator.load import load_modules
+
+    return sorted((one.id, f"{one.title}{_stages(one)}") for one in load_modules().order)
+
+
+def _stages(one: Condition | Episode) -> str:
+    stages = [stage.id for stage in getattr(one, "stages", ())]
+    return f"; stages {', '.join(stages)}" if stages else ""
+
+
+def _panels() -> list[tuple[str, str]]:
+    from ehrsatz.simulator.catalogue import catalogue
+
+    return [(name, f"{one.title}: {', '.join(one.items)}") for name, one in catalogue().panels.items()]
+
+
+def _locales() -> list[tuple[str, str]]:
+    from ehrsatz.simulator.locale import bundled, locale_of
+
+    return [(name, locale_of(name).title) for name in bundled()]
+
+
+_KNOWN = {"scenarios": _scenarios, "conditions": _conditions, "panels": _panels, "locales": _locales}
 
 
 def _words(rule: dict[str, str]) -> tuple[str, ...]:

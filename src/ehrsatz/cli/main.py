@@ -18,7 +18,7 @@ import typer
 
 from ehrsatz import __version__
 from ehrsatz.cli import capsule, check, cost, doctor, fabricate, inspect, judging, model, monitor, review
-from ehrsatz.cli.screen import say
+from ehrsatz.cli.screen import left, on_stop, say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
 USAGE, FAULT, STOPPED, ENDED = 2, 3, 130, 143  # 0 and 1 come from the commands
@@ -32,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command, line in (
-    (fabricate.fabricate, "From a real table to a judged release, in one go."),
+    (fabricate.fabricate, "Simulate patients, or learn from a table; judge; release."),
     (inspect.inspect, "Show what each column holds; write a schema to edit."),
     (check.check, "Check clinical data against the plausibility rules."),
     (model.fit, "Learn a model from a table and save it."),
@@ -75,7 +75,7 @@ def _start(
 ) -> None:
     """Healthcare test data that people can trust: fabricated, judged, and released only past a gate.
 
-    Start with `ehrsatz fabricate` (a public table becomes ./release), or with your own table:
+    Start with `ehrsatz fabricate` (1,000 simulated patients become ./release), or with your own table:
 
     \b
       ehrsatz inspect patients.csv --out schema.yaml
@@ -99,6 +99,7 @@ def main(arguments: list[str]) -> int:
         What follows `ehrsatz` on the command line.
     """
     debug = "--debug" in arguments
+    on_stop("Nothing half written was left.")
     with warnings.catch_warnings():
         _quiet(debug)
         ended: list[int] = []
@@ -132,7 +133,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _stopped(ended: list[int]) -> int:
-    say(f"{'Ended by another process' if ended else 'Stopped'}. Nothing half written was left.")
+    say(f"{'Ended by another process' if ended else 'Stopped'}. {left()}")
     return ENDED if ended else STOPPED
 
 

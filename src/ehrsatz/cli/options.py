@@ -33,7 +33,9 @@ def policies(incomplete: str) -> list[str]:
 
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="PATH|URL", help="CSV or Parquet file, folder of them, or SQLAlchemy URL."),
+    typer.Option(
+        "--from", metavar="PATH|URL", help="CSV or Parquet file, folder of them, SQLAlchemy URL, or heart_disease_uci."
+    ),
 ]
 Subject = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column that says whose row it is.")]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column that a prediction model would learn.")]
@@ -87,9 +89,13 @@ _BAND = re.compile(r"(-?[^.]*(?:\.\d+)?)\.\.(-?[^.]*(?:\.\d+)?)")
 
 
 def place(text: str | None) -> dict[str, str]:
-    """Return the scenario keys for what --from names: a database URL or a path."""
+    """Return the scenario keys for what --from names: a bundled table, a database URL or a path."""
     if text is None:
         return {}
+    from ehrsatz.scenario import BUNDLED
+
+    if text in BUNDLED:
+        return {"source.bundled": text}
     return {"source.url": text} if "://" in text else {"source.path": text}
 
 

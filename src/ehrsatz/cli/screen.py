@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from ehrsatz.gate import Check
 
 
+_left = [""]
+
+
+def on_stop(text: str) -> None:
+    """Set what is to be said when the command is stopped from now on."""
+    _left[:] = [text]
+
+
+def left() -> str:
+    """Return what a stopped command leaves, in words."""
+    return _left[0]
+
+
 def say(text: str) -> None:
     """Write a line for a person to stderr."""
     print(text, file=sys.stderr, flush=True)
