@@ -56,7 +56,7 @@ def knowledge() -> Known:
     return known()
 
 
-def tests() -> list[Screening]:
+def offered() -> list[Screening]:
     return [one for module in knowledge().modules.modules.values() for one in module.screenings]
 
 
@@ -84,7 +84,7 @@ def book() -> Book:
 
 @pytest.fixture(scope="module")
 def written(history: History, items: Catalogue, book: Book) -> Records:
-    return records(history, items, book, tests())
+    return records(history, items, book, offered())
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +327,7 @@ def test_a_patient_is_the_same_in_another_shard(
     written: Records, met: Encounters, items: Catalogue, book: Book
 ) -> None:
     other_book = Book()
-    other = records(lives(np.arange(HALF, N)), items, other_book, tests())
+    other = records(lives(np.arange(HALF, N)), items, other_book, offered())
 
     def words(place: Ints, of: Book) -> list[tuple[str, str]]:
         return [of.entries[k] if k >= 0 else ("", "") for k in place]
@@ -357,7 +357,7 @@ def test_a_patient_is_the_same_in_another_shard(
 
 def test_the_same_lives_give_the_same_records(history: History, items: Catalogue, written: Records, book: Book) -> None:
     size = len(book.entries)
-    again = records(history, items, book, tests())
+    again = records(history, items, book, offered())
     assert len(book.entries) == size, "nothing new on the second time"
     for table, rows in written.rows.items():
         for name, values in rows.items():

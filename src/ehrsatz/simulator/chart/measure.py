@@ -32,6 +32,8 @@ BOUNDED = {
     "temperature": (32, 42.5),
     "spo2": (50, 100),
     "pain": (0, 10),
+    "urine_ph": (4.6, 8.4),
+    "urine_gravity": (1.001, 1.035),
     "dast10": (0, 10),
 }
 BELOW = {"dbp": ("sbp", 12.0), "hdl": ("total_chol", 30.0)}  # item -> what it lies below, by how much at the least

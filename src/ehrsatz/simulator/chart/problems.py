@@ -94,11 +94,10 @@ def _attacks(
 
 
 def _listed(history: History, episode: Episode, person: Ints, time: Floats) -> np.ndarray:
-    """Return whether the condition that flares up is on the list already, under the same code."""
+    """Return whether a lasting condition of the same code, which flares up, is on the list already."""
     out = np.zeros(len(person), bool)
-    for name in episode.requires:
-        spells = history.spells.get(name)
-        if spells is None or spells.condition.icd10 != episode.icd10 or not len(spells.person):
+    for spells in history.spells.values():
+        if spells.condition.icd10 != episode.icd10 or not len(spells.person):
             continue
         at = np.minimum(np.searchsorted(spells.person, person), len(spells.person) - 1)
         stop = np.where(np.isnan(spells.stop), np.inf, spells.stop)[at]
