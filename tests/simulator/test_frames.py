@@ -11,7 +11,7 @@ import pytest
 
 from ehrsatz import clinical
 from ehrsatz.dataset import Dataset
-from ehrsatz.simulator import frames
+from ehrsatz.simulator import columns, frames
 from ehrsatz.simulator.history import History
 from ehrsatz.simulator.records import Records
 from simulator import fake
@@ -102,12 +102,12 @@ def test_times_are_whole_minutes_and_in_order(tables: dict[str, pl.DataFrame]) -
 
 def test_minutes_round_down_but_never_miss_their_own_minute() -> None:
     minute = np.arange(29_000_000, 29_003_000, dtype=np.float64)
-    assert (frames.minutes(minute / 1440) == minute).all()
-    assert (frames.minutes((minute + 0.9) / 1440) == minute).all()
-    begin, end = frames.span(np.array([1.0, 1.0, 1.0]), np.array([1.0, 1.0 + 0.5 / 1440, np.nan]))
+    assert (columns.minutes(minute / 1440) == minute).all()
+    assert (columns.minutes((minute + 0.9) / 1440) == minute).all()
+    begin, end = columns.span(np.array([1.0, 1.0, 1.0]), np.array([1.0, 1.0 + 0.5 / 1440, np.nan]))
     assert (end[:2] - begin[:2] == 1).all() and np.isnan(end[2])
-    assert frames.moments(np.array([0.5, np.nan])).to_list()[1] is None
-    assert str(frames.moments(np.array([0.5]))[0]) == "1970-01-01 12:00:00"
+    assert columns.moments(np.array([0.5, np.nan])).to_list()[1] is None
+    assert str(columns.moments(np.array([0.5]))[0]) == "1970-01-01 12:00:00"
 
 
 def test_observations_are_judged_by_their_range(tables: dict[str, pl.DataFrame]) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from ehrsatz import clinical
-from ehrsatz.simulator import coverage, frames, ledger, providers
+from ehrsatz.simulator import columns, coverage, frames, ledger, providers
 from ehrsatz.simulator.history import YEAR, History
 from simulator import fake
 
@@ -161,7 +161,7 @@ def test_how_claims_are_settled(tables: dict[str, pl.DataFrame]) -> None:
 
 
 def fake_day() -> Any:
-    return frames.moments(np.array([fake.REFERENCE]))[0]
+    return columns.moments(np.array([fake.REFERENCE]))[0]
 
 
 def test_prices_hang_on_the_code_and_nothing_else() -> None:

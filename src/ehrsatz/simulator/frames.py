@@ -21,20 +21,18 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import dtype_of
 from ehrsatz.simulator import coverage, keys, ledger, providers
-from ehrsatz.simulator.history import Floats, History, Ints, ordinals
+from ehrsatz.simulator.columns import days, dictionary, floats, gather, minutes, moments, money, numbers, optional, span
+from ehrsatz.simulator.events import EVENTS, Columns
+from ehrsatz.simulator.history import Floats, History, Ints
 from ehrsatz.simulator.records import Book, Records, Rows
 
-MINUTE = 60_000_000  # microseconds
-SLACK = 1e-4  # minutes: a time on a whole minute stays there whatever its last bit
 LEVELS = {  # table.column -> words of its positions
     f"{table.name}.{column.name}": column.values
     for table in clinical.schema().tables
     for column in table.columns
     if column.values is not None
 }
-KINDS = {"allergy.system": (clinical.SNOMED, clinical.RXNORM)}
 
-Columns = dict[str, pl.Series]
 Texts = Callable[[History], Mapping[str, pl.Series]]
 
 
@@ -85,10 +83,10 @@ class Words:
         entries = tuple(scene.book.entries)
         known = scene.world.specialties
         return cls(
-            codes=_dictionary([code for _, code in entries]),
-            displays=_dictionary([scene.display(*entry) if entry[0] else entry[1] for entry in entries]),
-            systems=_dictionary([system for system, _ in entries]),
-            billed=_dictionary(ledger.book_codes(entries, scene.cpt)),
+            codes=dictionary([code for _, code in entries]),
+            displays=dictionary([scene.display(*entry) if entry[0] else entry[1] for entry in entries]),
+            systems=dictionary([system for system, _ in entries]),
+            billed=dictionary(ledger.book_codes(entries, scene.cpt)),
             prices=ledger.Prices.of(entries),
             specialty=np.array([-1 if system else known.get(text, -1) for system, text in entries], np.int64),
             measured=scene.items.of_code(entries),
@@ -151,10 +149,10 @@ class Scene:
         """Columns of observations that hang on the item alone."""
         codes = list(self.items.codes)
         return {
-            "category": _dictionary(list(self.items.categories)),
-            "code": _dictionary(codes),
-            "display": _dictionary([self.display(clinical.LOINC, code) if code else None for code in codes]),
-            "unit": _dictionary(list(self.items.units)),
+            "category": dictionary(list(self.items.categories)),
+            "code": dictionary(codes),
+            "display": dictionary([self.display(clinical.LOINC, code) if code else None for code in codes]),
+            "unit": dictionary(list(self.items.units)),
         }
 
 
@@ -182,7 +180,7 @@ def dataset(
         When the check finds that rows do not fit the schema.
     """
     _sound(records, history)
-    shard = _Shard(records, history, scene)
+    shard = Draft(records, history, scene)
     made: dict[str, Columns] = {"patient": shard.patient(), "encounter": shard.encounter()}
     for name in EVENTS:
         made[name] = shard.event(name)
@@ -196,7 +194,7 @@ def dataset(
     return maker(clinical.schema(), tables, provenance)
 
 
-class _Shard:
+class Draft:
     """One shard's records on their way into frames."""
 
     def __init__(self, records: Records, history: History, scene: Scene) -> None:
@@ -210,27 +208,31 @@ class _Shard:
 
     # ------------------------------------------------------------------ words and times
     def word(self, positions: NDArray[np.generic]) -> pl.Series:
-        return _gather(self.words.codes, positions)
+        """Return codes or texts by positions in the book (R,); -1 is null."""
+        return gather(self.words.codes, positions)
 
     def display(self, positions: NDArray[np.generic]) -> pl.Series:
-        return _gather(self.words.displays, positions)
+        """Return displays by positions in the book (R,); -1 is null."""
+        return gather(self.words.displays, positions)
 
     def level(self, place: str, positions: NDArray[np.generic]) -> pl.Series:
-        return _gather(_dictionary(list(KINDS.get(place) or LEVELS[place] or ())), positions)
+        """Return the levels of a column (table.column) by position (R,); -1 is null."""
+        return gather(dictionary(LEVELS[place]), positions)
 
     # ------------------------------------------------------------------ tables
     def patient(self) -> Columns:
+        """Return the columns of the table of patients."""
         people, scene = self.people, self.scene
         attributes = people.attributes
         death = minutes(people.death)
         out = {
             **self.scene.texts(self.history),
             "patient_id": self.patients,
-            "birth_date": _days(people.birth),
+            "birth_date": days(people.birth),
             "death_time": moments(np.where(np.isnan(people.death), np.nan, death + 1), whole=True),
-            "death_cause": _gather(_dictionary(list(self.history.causes)), people.cause),
+            "death_cause": gather(dictionary(list(self.history.causes)), people.cause),
             "sex": self.level("patient.sex", people.sex),
-            "region": _gather(_dictionary(list(scene.regions)), attributes["region"]),
+            "region": gather(dictionary(list(scene.regions)), attributes["region"]),
             "country": pl.Series([scene.country], dtype=pl.String).new_from_index(0, people.n),
             "marital_status": self.level("patient.marital_status", attributes["marital"]),
             "income": pl.Series(np.round(people.income, -2)),
@@ -241,12 +243,13 @@ class _Shard:
         return out
 
     def encounter(self) -> Columns:
+        """Return the columns of the table of encounters."""
         met, world = self.met, self.scene.world
         start, stop = span(met.start, met.stop)
         return {
             "encounter_id": self.encounters,
             "patient_id": self.patients.gather(met.person),
-            "part_of_id": _optional(self.encounters, met.part_of),
+            "part_of_id": optional(self.encounters, met.part_of),
             "practitioner_id": world.ids("practitioner").gather(self.seen.practitioner),
             "organization_id": world.ids("organization").gather(self.seen.organization),
             "location_id": world.ids("location").gather(self.seen.location),
@@ -261,6 +264,7 @@ class _Shard:
         }
 
     def event(self, name: str) -> Columns:
+        """Return the columns of an event table, made as `EVENTS` says."""
         rows = self.records.rows.get(name)
         if rows is None:
             self.keys[name] = pl.Series([], dtype=pl.String)
@@ -277,10 +281,10 @@ class _Shard:
         if name in {"order", "medication", "procedure"}:
             out["practitioner_id"] = self.scene.world.ids("practitioner").gather(self.seen.practitioner[met])
         if "start" in rows and "stop" in rows:
-            start, stop = span(*_floats(rows, "start", "stop"))
+            start, stop = span(*floats(rows, "start", "stop"))
             out |= {"start": moments(start, whole=True), "stop": moments(stop, whole=True)}
         elif name == "condition":
-            onset, abatement = span(*_floats(rows, "onset", "abatement"))
+            onset, abatement = span(*floats(rows, "onset", "abatement"))
             out |= {"onset": moments(onset, whole=True), "abatement": moments(abatement, whole=True)}
         for column, how in EVENTS[name].items():
             if column not in out:
@@ -290,7 +294,7 @@ class _Shard:
     def observation(self, rows: Rows) -> Columns:
         """Columns of observations that hang on item, person and value."""
         item: Any = rows["item"]
-        value, time = _floats(rows, "value", "time")
+        value, time = floats(rows, "value", "time")
         value = self.scene.items.convert(item, value)
         person = self.met.person[rows["encounter"]]
         low, high, least, most = self.scene.items.ranges(item, self.people.sex[person], self.people.age(person, time))
@@ -302,11 +306,11 @@ class _Shard:
         ranged = ~(np.isnan(low) & np.isnan(high)) & ~np.isnan(value)
         words: Any = rows.get("text", np.full(len(item), -1))
         return {
-            **{name: _gather(column, item) for name, column in self.scene.item.items()},
-            "value": _numbers(value),
+            **{name: gather(column, item) for name, column in self.scene.item.items()},
+            "value": numbers(value),
             "text_value": self.word(words),
-            "low": _numbers(low),
-            "high": _numbers(high),
+            "low": numbers(low),
+            "high": numbers(high),
             "interpretation": self.level("observation.interpretation", np.where(ranged, beyond, -1)),
         }
 
@@ -352,23 +356,23 @@ class _Shard:
         claims = keys.within("claim", number, met.person)
         patients = self.patients.gather(met.person)
         line, paid = book.line_claim, book.payment_claim
-        member = "TEST" + self.patients.str.slice(1).gather(held.person) + "-" + _gather(_HUNDRED, held.ordinal)
+        member = "TEST" + self.patients.str.slice(1).gather(held.person) + "-" + gather(_HUNDRED, held.ordinal)
         return {
             "coverage": {
                 "coverage_id": covers,
                 "patient_id": self.patients.gather(held.person),
                 "payer_id": scene.world.ids("payer").gather(held.payer),
                 "member_number": member,
-                "start": _days(held.start),
-                "stop": _days(held.stop),
+                "start": days(held.start),
+                "stop": days(held.stop),
             },
             "claim": {
                 "claim_id": claims,
                 "patient_id": patients,
                 "encounter_id": self.encounters,
-                "coverage_id": _optional(covers, book.coverage),
+                "coverage_id": optional(covers, book.coverage),
                 "time": moments(span(met.start, met.stop)[1], whole=True),
-                "total": _money(book.total),
+                "total": money(book.total),
                 "status": self.level("claim.status", book.status),
             },
             "claim_line": {
@@ -378,8 +382,8 @@ class _Shard:
                 "claim_id": claims.gather(line),
                 "number": pl.Series(book.line_number),
                 "kind": self.level("claim_line.kind", book.line_kind),
-                "code": _gather(self.words.billed, book.line_code),
-                "amount": _money(book.line_amount),
+                "code": gather(self.words.billed, book.line_code),
+                "amount": money(book.line_amount),
                 "time": moments(book.line_time),
             },
             "payment": {
@@ -388,258 +392,11 @@ class _Shard:
                 "encounter_id": self.encounters.gather(paid),
                 "claim_id": claims.gather(paid),
                 "time": moments(book.payment_time),
-                "payer_part": _money(book.payer_part),
-                "patient_part": _money(book.patient_part),
-                "adjustment": _money(book.adjustment),
+                "payer_part": money(book.payer_part),
+                "patient_part": money(book.patient_part),
+                "adjustment": money(book.adjustment),
             },
         }
-
-
-# ---------------------------------------------------------------------- columns of event tables
-How = Callable[[_Shard, str, str, Rows], Columns]
-
-
-def _coded(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    out = {column: shard.word(rows[column]), column.replace("code", "display"): shard.display(rows[column])}
-    return out if "display" in next(reversed(out)) and column != "reason" else {f"{column}_code": out[column]}
-
-
-def _reason(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {"reason_code": shard.word(rows["reason"])}
-
-
-def _text(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {column: shard.word(rows[column])}
-
-
-def _level(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {column: shard.level(f"{name}.{column}", rows[column])}
-
-
-def _number(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {column: _numbers(np.asarray(rows[column], np.float64))}
-
-
-def _integer(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {column: pl.Series(np.asarray(rows[column], np.int64))}
-
-
-def _time(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {column: moments(*_floats(rows, column))}
-
-
-def _link(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {f"{column}_id": _optional(shard.keys[column], rows[column])}
-
-
-def _target(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    """What a goal wants to be measured, in the units that are reported."""
-    scene, code = shard.scene, np.asarray(rows["code"], np.int64)
-    item = np.where(code < 0, -1, shard.words.measured[np.maximum(code, 0)])
-    known, place = item >= 0, np.maximum(item, 0)
-    ends = [np.where(known, scene.items.convert(place, end), end) for end in _floats(rows, "low", "high")]
-    return {
-        "code": pl.select(
-            pl.when(pl.Series(known)).then(_gather(scene.item["code"], place)).otherwise(shard.word(code))
-        ).to_series(),
-        "unit": pl.select(
-            pl.when(pl.Series(known)).then(_gather(scene.item["unit"], place)).otherwise(shard.word(rows["unit"]))
-        ).to_series(),
-        "target_low": _numbers(ends[0]),
-        "target_high": _numbers(ends[1]),
-    }
-
-
-def _only_display(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {"display": shard.display(rows[column])}
-
-
-def _snomed(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {"snomed_code": shard.word(rows["snomed"]), "snomed_display": shard.display(rows["snomed"])}
-
-
-def _system(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {"system": _gather(shard.words.systems, rows["code"])}
-
-
-def _reaction(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {"reaction_code": shard.word(rows["reaction"]), "reaction_display": shard.display(rows["reaction"])}
-
-
-def _observation(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return shard.observation(rows)
-
-
-def _report_text(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    """Fill age and sex into the texts of reports."""
-    text = shard.word(rows["text"])
-    if not text.str.contains("{", literal=True).any():
-        return {"text": text}
-    person = shard.met.person[rows["encounter"]]
-    age = np.floor(shard.people.age(person, _floats(rows, "time")[0])).astype(np.int64)
-    frame = pl.DataFrame({"text": text, "age": age, "sex": shard.level("patient.sex", shard.people.sex[person])})
-    filled = frame.select(
-        pl.col("text")
-        .str.replace_all("{age}", pl.col("age").cast(pl.String), literal=True)
-        .str.replace_all("{sex}", pl.col("sex"), literal=True)
-    )
-    return {"text": filled["text"]}
-
-
-def _serial(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    return {"serial": "TEST-" + shard.keys["device"]}
-
-
-_SITES = ("left deltoid", "right deltoid", "left thigh", "right thigh")
-
-
-def _vaccine(shard: _Shard, name: str, column: str, rows: Rows) -> Columns:
-    """Site by age (thigh up to the first birthday), and a lot that no maker has given out.
-
-    Kroger A et al., General Best Practice Guidelines for Immunization, ACIP 2023: vastus lateralis in infants, deltoid
-    later.
-    """
-    met: Any = rows["encounter"]
-    person = shard.met.person[met]
-    u = shard.history.draw("vaccine", person, ordinals(person), width=2) if len(person) else np.zeros((0, 2))
-    infant = shard.people.age(person, _floats(rows, "time")[0]) < 1.0
-    lots = pl.Series([f"TEST{i:03d}" for i in range(1000)])
-    return {
-        "site": _gather(_dictionary(list(_SITES)), (u[:, 0] < 0.4).astype(np.int64) + 2 * infant),
-        "lot": _gather(lots, (u[:, 1] * 1000).astype(np.int64)),
-    }
-
-
-EVENTS: Mapping[str, Mapping[str, How]] = {  # in an order in which links find their keys
-    "order": {
-        "time": _time,
-        "kind": _level,
-        "system": _system,
-        "code": _coded,
-        "reason": _reason,
-        "status": _level,
-    },
-    "condition": {
-        "code": _coded,
-        "snomed": _snomed,
-        "stage": _text,
-        "onset": _time,
-        "recorded": _time,
-        "abatement": _time,
-        "status": _level,
-    },
-    "observation": {"order": _link, "time": _time, "item": _observation},
-    "report": {
-        "order": _link,
-        "time": _time,
-        "kind": _level,
-        "modality": _text,
-        "site": lambda shard, name, column, rows: {"body_site": shard.word(rows["site"])},
-        "code": _only_display,
-        "text": _report_text,
-    },
-    "medication": {
-        "code": _coded,
-        "start": _time,
-        "stop": _time,
-        "dose": _number,
-        "unit": lambda shard, name, column, rows: {"dose_unit": shard.word(rows["unit"])},
-        "route": _text,
-        "per_day": _number,
-        "refills": _integer,
-        "quantity": _number,
-        "reason": _reason,
-        "stop_reason": _text,
-        "status": _level,
-    },
-    "procedure": {"code": _coded, "start": _time, "stop": _time, "reason": _reason},
-    "immunization": {"code": _coded, "time": _time, "dose_number": _integer, "lot": _vaccine},
-    "allergy": {
-        "system": _system,
-        "code": _coded,
-        "category": _level,
-        "reaction": _reaction,
-        "severity": _level,
-        "onset": _time,
-    },
-    "device": {"code": _coded, "start": _time, "stop": _time, "serial": _serial},
-    "careplan": {"code": _coded, "start": _time, "stop": _time, "reason": _reason, "status": _level},
-    "goal": {
-        "careplan": _link,
-        "description": _text,
-        "code": _target,
-        "start": _time,
-        "status": _level,
-    },
-}
-
-
-# ---------------------------------------------------------------------- arrays into columns
-def minutes(days: Floats) -> Floats:
-    """Return days as whole minutes, rounded down; NaN stays."""
-    return np.floor(days * 1440.0 + SLACK)
-
-
-def span(start: Floats, stop: Floats) -> tuple[Floats, Floats]:
-    """Return beginnings and ends in whole minutes, an end at least one minute after its beginning; NaN stays."""
-    begin, end = minutes(start), minutes(stop)
-    with np.errstate(invalid="ignore"):
-        return begin, np.where(end <= begin, begin + 1, end)
-
-
-def moments(time: Floats, *, whole: bool = False) -> pl.Series:
-    """Return times as Datetime("us"); NaN becomes null.
-
-    Parameters
-    ----------
-    time
-        Days, or with `whole` minutes.
-    """
-    time = np.asarray(time, np.float64)
-    absent = np.isnan(time)
-    gone = bool(absent.any())
-    count = time if whole else minutes(time)
-    micro = (np.where(absent, 0.0, count) if gone else count).astype(np.int64) * MINUTE
-    out = pl.Series(micro).cast(pl.Datetime("us"))
-    return out.to_frame("a").select(pl.when(pl.Series(~absent)).then(pl.col("a")))["a"].alias("") if gone else out
-
-
-def _days(day: Floats) -> pl.Series:
-    absent = np.isnan(day)
-    whole = np.floor(np.where(absent, 0.0, day)).astype(np.int32)
-    out = pl.Series(whole).cast(pl.Date)
-    return out.to_frame("a").select(pl.when(pl.Series(~absent)).then(pl.col("a")))["a"].alias("")
-
-
-def _numbers(values: Floats) -> pl.Series:
-    return pl.Series(values, nan_to_null=True)
-
-
-def _money(cents: NDArray[np.int64]) -> pl.Series:
-    return pl.Series(cents / 100.0)
-
-
-def _floats(rows: Rows, *names: str) -> list[Floats]:
-    return [np.asarray(rows[name], np.float64) for name in names]
-
-
-def _dictionary(words: Sequence[str | None]) -> pl.Series:
-    """Return words with a null after them, so that position -1 means none."""
-    return pl.Series([*words, None], dtype=pl.String)
-
-
-def _gather(words: pl.Series, positions: NDArray[np.generic]) -> pl.Series:
-    """Return the words at positions (R,); -1 is null where the words are a `_dictionary`."""
-    place = np.asarray(positions, np.int64)
-    return words.gather(pl.Series(np.where(place < 0, len(words) - 1, place).astype(np.uint32)))
-
-
-def _optional(ids: pl.Series, positions: NDArray[np.generic]) -> pl.Series:
-    """Return the keys at positions (R,), null where the position is -1."""
-    place = np.asarray(positions, np.int64)
-    if not (place < 0).any():
-        return ids.gather(place)
-    return _gather(pl.concat([ids.alias(""), pl.Series([None], dtype=pl.String)]), place)
 
 
 def _smoking(history: History) -> Ints:
