@@ -18,7 +18,7 @@ from ehrsatz.simulator.therapy import treat_attacks
 MONTHS = np.array([0, 31, 59.25, 90.25, 120.25, 151.25, 181.25, 212.25, 243.25, 273.25, 304.25, 334.25, 365.25]) / YEAR
 INPATIENT = PLACES.index("inpatient")
 MOST = 400  # episodes of one kind in a life
-Watch = Callable[[str, Floats, Ints, Singles, int], Floats]
+Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 
 
 def strike(lives: Lives, episode: Episode, base: Floats, pin: Pin | None = None, watch: Watch | None = None) -> None:
@@ -96,7 +96,7 @@ def _times(lives: Lives, episode: Episode, base: Floats, pin: Pin | None, watch:
     rows = np.flatnonzero(able)
     log = log_risk(lives, episode.risk, rows, first, last)
     if watch is not None:
-        base = watch(episode.id, base, rows, log, first)
+        base = watch(episode.id, base, rows, log, first, start[rows], stop[rows])
     log += _calendar(lives, episode, rows, first, last)
     rate, cumulated, begin = masses(base, lives.sex[rows], log, start[rows], stop[rows], first)
     total = cumulated[:, -1]

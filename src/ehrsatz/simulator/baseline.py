@@ -22,7 +22,12 @@ def steps(table: Table) -> Floats:
     return out
 
 
-def smooth(table: Table, ages: tuple[float, float] = (0.0, 120.0), factor: Floats | None = None) -> Floats:
+def smooth(
+    table: Table,
+    ages: tuple[float, float] = (0.0, 120.0),
+    factor: Floats | None = None,
+    people: Floats | None = None,
+) -> Floats:
     """Return a table as a smooth curve over whole ages (2, AGES) that keeps each band's mean closely.
 
     Parameters
@@ -30,33 +35,39 @@ def smooth(table: Table, ages: tuple[float, float] = (0.0, 120.0), factor: Float
     table
         Figures per band.
     ages
-        The curve is 0 below the lowest.
+        The curve is 0 below the lowest and above the highest.
     factor
         (2, bands) multiplied to the figures, the calibrator's.
+    people
+        (2, AGES) people of each age: a band's figure is their mean, and stands at their mean age. None: as many at
+        each age, up to 95 or 15 years into the last band.
     """
     lows = np.array(table.ages)
     highs = np.r_[lows[1:], max(95.0, lows[-1] + 15)]
-    middles = (lows + highs) / 2
     years = np.arange(AGES) + 0.5
+    inside = (years >= np.maximum(lows, ages[0])[:, None]) & (years < np.minimum(highs, ages[1])[:, None])  # (bands, A)
     out = np.zeros((2, AGES))
     for s, sex in enumerate(SEXES):
         values = np.array(table.of(sex)) * (1.0 if factor is None else factor[s])
-        goal = values.copy()
+        weight = inside * (1.0 if people is None else people[s] + 1e-6)
+        total = weight.sum(axis=1)
+        used = total > 0
+        weight = weight[used] / total[used][:, None]
+        middles, goal = weight @ years, values[used]
+        wanted_ = goal.copy()
         curve = np.zeros(AGES)
         for _ in range(12):  # move the knots until the means of the bands are met
             x, y = middles, goal
-            if ages[0] > 0 and ages[0] < middles[0]:
+            if ages[0] > 0 and len(x) and ages[0] < x[0]:
                 x, y = np.r_[ages[0], x], np.r_[0.0, y]
-            if len(x) == 1:
-                curve = np.full(AGES, float(y[0]))
+            if len(x) < 2:
+                curve = np.full(AGES, float(y[0]) if len(y) else 0.0)
             else:
                 curve = np.asarray(PchipInterpolator(x, y, extrapolate=False)(np.clip(years, x[0], x[-1])))
-            curve = np.where(years < ages[0], 0.0, np.maximum(curve, 0))
-            for k, (low, high) in enumerate(zip(lows, highs, strict=True)):
-                inside = (years >= max(low, ages[0])) & (years < high)
-                mean = curve[inside].mean() if inside.any() else 0.0
-                if mean > 0 and values[k] > 0:
-                    goal[k] *= np.clip(values[k] / mean, 0.7, 1.4)
+            curve = np.where((years < ages[0]) | (years >= ages[1]), 0.0, np.maximum(curve, 0))
+            mean = weight @ curve
+            fit = (mean > 0) & (wanted_ > 0)
+            goal = np.where(fit, goal * np.clip(wanted_ / np.where(fit, mean, 1.0), 0.7, 1.4), goal)
         out[s] = curve
     return out
 

@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ehrsatz.simulator.attacks import by_age
-from ehrsatz.simulator.baseline import AGES, wanted
+from ehrsatz.simulator.balance import Exposed, filled, from_curve, from_rate, running
+from ehrsatz.simulator.baseline import AGES, smooth, steps
 from ehrsatz.simulator.conditions import mean_mortality
 from ehrsatz.simulator.death import excess, threats
 from ehrsatz.simulator.history import Floats, Ints
 from ehrsatz.simulator.lives import Lives, Singles
 from ehrsatz.simulator.module import Condition, Episode, Table
 
-DAMPING = 0.8  # of the correction of a figure, on the log scale
+BOUND = 4.0  # a figure is never aimed at further off than by this factor
 PRIOR = 15.0  # cases that count as much as the figure itself: small bands are corrected less
 FLOOR = 0.1  # at least this share of the life table's deaths stays unexplained
 
@@ -44,35 +45,63 @@ class Solver:
     fixed: Mapping[str, Floats] = field(default_factory=dict)
     factor: dict[str, Floats] = field(default_factory=dict)  # (2, bands) on the figures of a module
     base: dict[str, Floats] = field(default_factory=dict)
+    cure: dict[str, Floats] = field(default_factory=dict)  # (2, A), measured where other things than cure end it
+    curve: dict[str, Floats] = field(default_factory=dict)  # (2, A) of what is aimed at
     age: Floats = field(default_factory=lambda: np.zeros(0))  # (N,) ages at the reference date
     sex: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def watch(self, name: str, base: Floats, rows: Ints, log: Singles, first: int) -> Floats:
-        """Return the rates (2, A) that give the wanted mean rate over the risks of these people."""
+    def watch(
+        self, name: str, base: Floats, rows: Ints, log: Singles, first: int, start: Floats, stop: Floats
+    ) -> Floats:
+        """Return the rates (2, A) that give the published figures over the risks of these people."""
         if name in self.fixed:
             return self.fixed[name]
         entity = self.entities[name]
-        deadly = mean_mortality(entity)[1] if isinstance(entity, Condition) else 0.0
-        mean = wanted(entity, deadly, self.factor.get(name))
-        risk = np.exp(log.astype(np.float64))
-        out = np.zeros_like(mean)
+        out = np.zeros((2, AGES))
         for s in (0, 1):
-            mine = self.sex[rows] == s
-            if not mine.any():
+            mine = np.flatnonzero(self.sex[rows] == s)
+            if not len(mine):
                 continue
-            here = self.age[rows[mine]][:, None] > np.arange(first, first + log.shape[1])[None, :]
-            total = _smooth((risk[mine] * here).sum(axis=0), 2)
-            count = _smooth(here.sum(axis=0).astype(np.float64), 2)
-            average = np.where(count > 30, total / np.maximum(count, 1e-9), np.nan)
-            average = _filled(average)
-            out[s, first : first + log.shape[1]] = mean[s, first : first + log.shape[1]] / average
-            if log.shape[1] and first + log.shape[1] < AGES:
-                out[s, first + log.shape[1] :] = mean[s, first + log.shape[1] :] / average[-1]
+            people = Exposed(
+                log[mine], first, start[mine], stop[mine], self.age[rows[mine]], self.age[self.sex == s]
+            )  # fmt: skip
+            out[s] = self._rates(entity, s, people)
         self.base[name] = out
         return out
 
-    def correct(self, lives: Lives, alive: np.ndarray) -> float:
-        """Compare prevalences of the living with the figures, correct the aim, and return the worst relative miss."""
+    def _rates(self, entity: Condition | Episode, s: int, people: Exposed) -> Floats:
+        if isinstance(entity, Condition) and entity.prevalence is not None:
+            if entity.id not in self.curve:
+                self.curve[entity.id] = smooth(
+                    entity.prevalence, entity.ages, self.factor.get(entity.id), self._pyramid()
+                )
+            curve = np.minimum(self.curve[entity.id][s], 0.97)
+            cure = self.cure[entity.id][s] if entity.id in self.cure else np.full(AGES, cured(entity))
+            return from_curve(curve, cure, deaths(entity)[s], entity.delay_years / np.log(2), people)
+        if isinstance(entity, Condition) and entity.birth is not None:
+            mean = float(np.exp(people.log[:, 0]).mean(dtype=np.float64))
+            return steps(entity.birth)[s] / mean
+        table = entity.incidence
+        assert table is not None
+        once = isinstance(entity, Condition) or entity.once
+        return from_rate(steps(table)[s], people, once=once)
+
+    def _pyramid(self) -> Floats:
+        """Return how many people (2, A) there are of each age."""
+        whole = np.minimum(self.age.astype(np.int64), AGES - 1) + AGES * self.sex
+        count = np.bincount(whole, minlength=2 * AGES).reshape(2, AGES).astype(np.float64)
+        return np.array([running(one, 3) for one in count])
+
+    def correct(self, lives: Lives, alive: np.ndarray, gain: float = 0.8) -> float:
+        """Compare prevalences of the living with the figures, correct the aim, and return the worst relative miss.
+
+        Parameters
+        ----------
+        lives, alive
+            A pass over the reference population, and who lives at the reference date.
+        gain
+            How much of a miss is corrected, on the log scale.
+        """
         worst = 0.0
         for name, entity in self.entities.items():
             if name in self.fixed or not isinstance(entity, Condition) or entity.prevalence is None:
@@ -84,11 +113,50 @@ class Solver:
             old = self.factor.get(name, np.ones_like(goal))
             expected = goal * people
             ratio = np.where(expected > 0, (expected + PRIOR) / (cases + PRIOR), 1.0)
-            self.factor[name] = np.clip(old * ratio**DAMPING, 0.05, 20.0)
+            self.factor[name] = np.clip(old * ratio**gain, 1 / BOUND, BOUND)
+            self.curve.pop(name, None)
+            if entity.ends_with or entity.remission_until_stage is not None:
+                self.cure[name] = exits(lives, entity)
             large = expected > 100
             if large.any():
                 worst = max(worst, float(np.abs(np.log(np.maximum(reached[large], 1e-9) / goal[large])).max()))
         return worst
+
+
+def cured(condition: Condition) -> float:
+    """Return the rate a year at which people leave a condition by cure, over the whole of its duration."""
+    if not condition.remission_per_year:
+        return 0.0
+    return 1 / (condition.remission_after_years + 1 / condition.remission_per_year)
+
+
+def deaths(condition: Condition) -> Floats:
+    """Return the mean excess deaths a year by sex and age (2, A)."""
+    later = mean_mortality(condition)[1]
+    one = condition.mortality
+    if one is None or one.per_year_by_age is None:
+        return np.full((2, AGES), later)
+    own = one.per_year_by_age.of("female")
+    return steps(one.per_year_by_age) + max(later - own[len(own) // 2], 0.0)
+
+
+def exits(lives: Lives, condition: Condition) -> Floats:
+    """Return the rate a year (2, A) at which a condition was left in a pass, by cure or because another began."""
+    spell = lives.spells[condition.id]
+    prior = cured(condition)
+    begin, end = spell.diagnosed, np.minimum(spell.stop, lives.span[spell.rows])
+    out = np.zeros((2, AGES))
+    year = np.arange(AGES, dtype=np.float64)
+    for s in (0, 1):
+        mine = np.flatnonzero((lives.sex[spell.rows] == s) & (end > begin))
+        count = np.zeros(AGES + 1)
+        np.add.at(count, np.minimum(np.ceil(begin[mine]).astype(np.int64), AGES), 1.0)
+        np.add.at(count, np.minimum(np.ceil(end[mine]).astype(np.int64), AGES), -1.0)
+        lived = running(np.cumsum(count)[:AGES], 4)
+        left = mine[spell.stop[mine] < lives.span[spell.rows[mine]]]
+        events = np.bincount(np.minimum(end[left].astype(np.int64), AGES - 1), minlength=AGES).astype(np.float64)
+        out[s] = (running(events, 4) + 30 * prior) / (lived + 30)
+    return np.where(year[None, :] >= condition.ages[0], out, prior)
 
 
 def prevalence(lives: Lives, condition: Condition, alive: np.ndarray) -> tuple[Floats, Floats, Floats]:
@@ -135,10 +203,10 @@ def unexplained(lives: Lives, rates: Floats) -> Floats:
     for s in (0, 1):
         mine = lives.sex == s
         width = lives.years
-        lived = _smooth(exposure[mine].sum(axis=0), 3)
-        mean = _smooth((extra[mine] * exposure[mine]).sum(axis=0) + fatal[s, :width], 3)
+        lived = running(exposure[mine].sum(axis=0), 3)
+        mean = running((extra[mine] * exposure[mine]).sum(axis=0) + fatal[s, :width], 3)
         share = np.where(lived > 20, mean / np.maximum(lived, 1e-9), np.nan)
-        share = np.r_[_filled(share), np.full(AGES - width, _filled(share)[-1])]
+        share = np.r_[filled(share), np.full(AGES - width, filled(share)[-1])]
         out[s] = np.maximum(rates[s] - share, FLOOR * rates[s])
     return out
 
@@ -182,18 +250,3 @@ def shifts(
             at_sex, at_age = np.full(len(goal), s), np.full(len(goal), knot)
             out[s, k] = quantile(at_sex, at_age, goal) - quantile(at_sex, at_age, reached)
     return out
-
-
-def _smooth(values: Floats, reach: int) -> Floats:
-    """Return the running sum over 2 reach + 1 years, cut at the ends."""
-    padded = np.pad(values, reach)
-    return np.convolve(padded, np.ones(2 * reach + 1), mode="valid")
-
-
-def _filled(values: Floats) -> Floats:
-    """Return values with gaps taken from their nearest neighbour; 1 where there is none."""
-    known = np.flatnonzero(~np.isnan(values))
-    if not len(known):
-        return np.ones(len(values))
-    nearest = known[np.argmin(np.abs(np.arange(len(values))[:, None] - known[None, :]), axis=1)]
-    return values[nearest]

@@ -13,7 +13,7 @@ from ehrsatz.simulator.module import Condition, Mortality, Stage
 from ehrsatz.simulator.therapy import treat
 
 TRACE = 1e-12  # hazard that a pinned condition gets where knowledge gives it none: only the quota asks for it
-Watch = Callable[[str, Floats, Ints, Singles, int], Floats]
+Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 
 
 def befall(
@@ -30,7 +30,8 @@ def befall(
     pin
         What a quota fixes.
     watch
-        Called with id, base, rows, log risks and first age before the draw; returns the rates to use: the calibrator's.
+        Called before the draw with id, base, rows, log risks, first age, and the ages between which each can get it;
+        returns the rates to use: the calibrator's.
     """
     rows, onset = _onset(lives, condition, base, pin, watch)
     stages, stop = _stages(lives, condition, rows, onset, pin)
@@ -97,7 +98,7 @@ def _onset(
     rows = np.flatnonzero(able)
     log = log_risk(lives, condition.risk, rows, first, last)
     if watch is not None:
-        base = watch(condition.id, base, rows, log, first)
+        base = watch(condition.id, base, rows, log, first, start[rows], stop[rows])
     _survived(lives, log, condition, rows, first, last)
     if pinned.any():
         base = np.maximum(base, TRACE)
@@ -136,7 +137,7 @@ def _born_with(
     rows = np.flatnonzero(able)
     log = log_risk(lives, condition.risk, rows, 0, 1)
     if watch is not None:
-        base = watch(condition.id, base, rows, log, 0)
+        base = watch(condition.id, base, rows, log, 0, np.zeros(len(rows)), np.ones(len(rows)))
     share = np.minimum(base[lives.sex[rows], 0] * np.exp(log[:, 0]), 1.0)
     if condition.mortality is not None:
         gone = condition.mortality.per_year * np.maximum(lives.window[rows], 0)

@@ -15,7 +15,7 @@ from ehrsatz.simulator.module import Episode
 PREGNANCY = "pregnancy"
 APART = 450.0  # days between the beginnings of two pregnancies at the least
 BOOKED = 60.0  # days from conception to the first visit; assumed: the eighth week, ACOG's advice
-Watch = Callable[[str, Floats, Ints, Singles, int], Floats]
+Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 
 
 def pregnancies(lives: Lives, episode: Episode, rows: Ints, onset: Floats) -> Attack:
@@ -74,7 +74,7 @@ def in_pregnancy(
     years = max(1, lives.years)
     log = log_risk(lives, episode.risk, attack.rows, 0, years)
     if watch is not None:
-        base = watch(episode.id, base, attack.rows, log, 0)
+        base = watch(episode.id, base, attack.rows, log, 0, attack.onset, attack.onset + 1)
     at = np.clip(attack.onset.astype(np.int64), 0, years - 1)
     share = base[lives.sex[attack.rows], at] * np.exp(log[np.arange(len(at)), at])
     u = lives.draw(episode.id, "in pregnancy", attack.rows, attack.ordinal, width=2)
