@@ -29,6 +29,7 @@ COHORTS = (  # bundled scenarios of simulated patients
     "readmission",
     "elderly-polypharmacy",
 )
+PATIENTS = 1_000  # of a simulated cohort, where a scenario does not say
 _PLACES = ("source.path", "source.url", "source.bundled")
 
 
@@ -374,6 +375,12 @@ class Scenario(_Part):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types that `from_dict` reads back; keys at their default are left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    @property
+    def n_patients(self) -> int:
+        """Size of a simulated cohort: n, or the people of all groups, 1,000 at the least."""
+        groups = () if self.simulator is None else self.simulator.groups
+        return self.n or max(PATIENTS, sum(group.n for group in groups))
 
     def public(self) -> dict[str, Any]:
         """Return what a release may say about the run: no path, no URL, nothing that cannot change the result."""
