@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ehrsatz import registry
+from ehrsatz.evaluation.plausibility.measures import BY_NAME as COHORT
 from ehrsatz.gate.policy import REVIEW, RULES
 from ehrsatz.gate.verdict import Check, Verdict
 
@@ -26,6 +27,10 @@ COARSER = (
 )
 HOLDOUT = "Hold back more subjects (train_fraction nearer to 0.5), or read more subjects."
 LESS_CAUTION = "Turn the generator's caution down, where privacy has room to spare."
+LARGER = "Simulate more patients (--n): what few patients cannot tell, more can."
+FOLLOW = "See which figures are off, and what the modules say of them (docs/simulator)."
+LEAVE = "A cohort that is not meant to be a population: judge it by the policy `simulated-quota`."
+REPORT = "This should not be: please report it with the scenario and its seed; rules are named in docs/rules.md."
 SHARE = "Ask for the share that the group has in the real data: --given with `share`."
 FIDELITY = "Try another generator, or `auto`; see `ehrsatz doctor --list generators`."
 LEVERS: dict[str, tuple[str, ...]] = {  # by the theme of the metric, else by its family
@@ -64,6 +69,11 @@ LEVERS: dict[str, tuple[str, ...]] = {  # by the theme of the metric, else by it
     "Survival": (FIDELITY, "Draw several copies (--copies) and combine their estimates."),
     "Representation": (SHARE,),
     "Fair models": (FIDELITY, SHARE),
+    "Rules": (REPORT,),
+    "Codes": (REPORT, "Codes of your own modules: add them to a codes.csv beside the modules."),
+    "Keys": (REPORT,),
+    "Quotas": (REPORT, "Ask for fewer conditions at once, or a wider range of ages."),
+    "plausibility": (FOLLOW, LARGER, LEAVE),
     RULES: ("Look at the rule in schema.yaml: is it a rule, or did the data keep it by accident?",),
     REVIEW: (
         "Read the experts' remarks: they name what is implausible. Add it to schema.yaml as a constraint.",
@@ -252,6 +262,8 @@ def _to_measure(check: Check, score: Any) -> tuple[str, ...]:
         return ("Let experts read a sheet: `ehrsatz review draw`, then `ehrsatz review read`.",)
     if score is None:
         return ("Measure it: name no --metric, or this one too, in `ehrsatz evaluate`.",)
+    if check.metric in COHORT:
+        return (LARGER, "Or let the policy go on without it: `when_not_applicable: skip`.")
     reason = str(score.meaning).lower()
     found = list(dict.fromkeys(advice for word, advice in NEEDS if word in reason))
     if "rows" in reason or "subjects" in reason or "few" in reason:
@@ -299,6 +311,8 @@ def _place(metric: str, evaluation: Any) -> tuple[str, str]:
     about = details.get("metrics", {}).get(metric, {}) if isinstance(details, Mapping) else {}
     if about:
         return str(about.get("theme", "")), str(about.get("family", ""))
+    if metric in COHORT:
+        return COHORT[metric].theme, COHORT[metric].family
     if metric not in registry.names("metrics"):
         return "", ""
     found = registry.find("metrics", metric)

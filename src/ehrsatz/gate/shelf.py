@@ -8,10 +8,12 @@ from pathlib import Path
 
 from ehrsatz import registry
 from ehrsatz.errors import ScenarioError, nearest
+from ehrsatz.evaluation.plausibility.measures import BY_NAME as COHORT
 from ehrsatz.gate.policy import REVIEW, RULES, Policy, Threshold
 from ehrsatz.scenario import read_yaml
 
-SHIPPED = ("default", "internal-test", "partner", "public", "ml-training", "statistics")
+SIMULATED = ("simulated", "simulated-quota")  # of cohorts that rest on nobody's data
+SHIPPED = ("default", "internal-test", "partner", "public", "ml-training", "statistics", *SIMULATED)
 _SHARES = {RULES: ("maximise", 0.0, 1.0), REVIEW: ("maximise", 0.0, 1.0)}  # goal and scale of what is no metric
 
 
@@ -80,7 +82,7 @@ def checked(policy: Policy) -> Policy:
         With every problem: a misspelt metric would hold every release and deny none; a limit on the wrong side, or
         one that no number can miss, would let everything pass.
     """
-    names = [*registry.names("metrics"), RULES, REVIEW]
+    names = [*registry.names("metrics"), *COHORT, RULES, REVIEW]
     unknown = [
         f"thresholds.{i}: '{one.metric}' is no metric.{nearest(one.metric, names)}"
         for i, one in enumerate(policy.thresholds)
@@ -109,7 +111,7 @@ def _fault(threshold: Threshold) -> str:
     if threshold.metric in _SHARES:
         goal, low, high = _SHARES[threshold.metric]
     else:
-        metric = registry.find("metrics", threshold.metric)
+        metric = COHORT.get(threshold.metric) or registry.find("metrics", threshold.metric)
         goal, low, high = metric.goal, metric.low, metric.high
     better = {"minimise": "at_most", "maximise": "at_least"}.get(goal)
     given = "at_most" if threshold.at_most is not None else "at_least"

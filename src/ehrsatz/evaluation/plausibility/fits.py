@@ -51,6 +51,8 @@ def fit(name: str, found: Iterable[Comparison], n: int, shape: Shape | None = No
         Makes further details, for pictures.
     """
     mine = [one for one in found if one.kind in KINDS[name]]
+    if not mine:
+        return absent(name, "Does not apply: the package holds no published figures of this kind for this country.", n)
     judged = [one for one in mine if can_judge(one)]
     few = len(mine) - len(judged)
     if len(judged) < LEAST:
