@@ -19,15 +19,17 @@ import polars as pl
 
 from ehrsatz import __version__, clinical
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import ScenarioError
+from ehrsatz.errors import ScenarioError, nearest
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.scenario import Scenario, SimulatorPart
+from ehrsatz.simulator import missing
 from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.chart.assemble import records
 from ehrsatz.simulator.cohort import Cohort, understand
 from ehrsatz.simulator.frames import Scene, dataset
 from ehrsatz.simulator.knowledge import Known, known, mark
 from ehrsatz.simulator.lots import history
+from ehrsatz.simulator.module import Screening
 from ehrsatz.simulator.records import Book
 from ehrsatz.simulator.scene import scene_of
 from ehrsatz.simulator.shards import SIZE, Shard
@@ -52,6 +54,8 @@ class Setting:
         Texts and codes that records point to.
     provenance
         Of the run.
+    gaps
+        What is left out of the records.
     """
 
     known: Known
@@ -59,6 +63,7 @@ class Setting:
     scene: Scene
     book: Book
     provenance: Provenance
+    gaps: tuple[missing.Gap, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,9 @@ class Maker:
         """Return the records of the patients first .. first + n - 1."""
         here = setting(self.part, self.n, self.seed)
         lives = history(here.known, here.cohort, np.arange(first, first + n, dtype=np.int64))
-        tests = [one for module in here.known.modules.modules.values() for one in module.screenings]
-        return dataset(records(lives, catalogue(), here.book, tests), lives, here.scene, here.provenance)
+        whole = records(lives, catalogue(), here.book, _screenings(here.known))
+        left = missing.leave_out(here.gaps, whole, lives, catalogue(), here.book)
+        return dataset(left, lives, here.scene, here.provenance)
 
 
 @lru_cache(maxsize=2)
@@ -111,6 +117,8 @@ def setting(part: str, n: int, seed: int) -> Setting:
         When a module, a locale or another file is wrong, or a quota cannot be met.
     """
     plan = SimulatorPart.model_validate_json(part)
+    _check_tables(plan.only)
+    gaps = missing.understand(plan.missing, catalogue())
     about = complete(known(plan.locale, plan.modules))
     from ehrsatz import terminology
 
@@ -132,7 +140,27 @@ def setting(part: str, n: int, seed: int) -> Setting:
         {"locale": about.locale.id, "n": n, "fingerprint": fingerprint(plan, n, seed, about)},
         seed,
     )
-    return Setting(about, cohort, scene, book, Provenance("simulated", (step,)))
+    if missing.is_driven(gaps):  # the first patients say where the middles are, however many there will be
+        first = min(n, missing.PATIENTS) if plan.groups else missing.PATIENTS
+        lives = history(about, cohort, np.arange(first, dtype=np.int64))
+        whole = records(lives, catalogue(), book, _screenings(about))
+        gaps = missing.learned(gaps, whole, lives, catalogue(), book)
+    return Setting(about, cohort, scene, book, Provenance("simulated", (step,)), gaps)
+
+
+def _check_tables(only: tuple[str, ...]) -> None:
+    known = [table.name for table in clinical.schema().tables]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise ScenarioError(
+            f"Expected tables to write of: {', '.join(known)}.",
+            f"'{unknown[0]}' is none of them.{nearest(unknown[0], known)}",
+            "Name one of these.",
+        )
+
+
+def _screenings(about: Known) -> list[Screening]:
+    return [one for module in about.modules.modules.values() for one in module.screenings]
 
 
 def maker(
