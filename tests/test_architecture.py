@@ -23,10 +23,11 @@ FLOORS = (
     {"schema", "terminology"},
     {"clinical", "dataset", "scenario"},
     {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects"},
-    {"generators", "evaluation"},
+    {"generators", "evaluation", "simulation"},
     {"gate"},
     {"report", "review", "dossiers", "cost"},  # what people read of scores and verdicts
     {"capsule", "documents"},
+    {"cohorts"},
     {"pipeline", "testing"},
     {"steps", "estimate"},  # the verbs of the surfaces, made of the pipeline's own
     {"monitor"},

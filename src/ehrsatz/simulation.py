@@ -123,6 +123,8 @@ def setting(part: str, n: int, seed: int) -> Setting:
     from ehrsatz import terminology
 
     codes = terminology.codes()
+    if plan.modules is not None and (Path(plan.modules) / "codes.csv").is_file():
+        codes = codes.with_file(Path(plan.modules) / "codes.csv")
     cohort = understand(
         plan, n, seed, about.engine.entities, about.engine.base, lambda code: codes.display(clinical.RXNORM, code)
     )
@@ -132,7 +134,7 @@ def setting(part: str, n: int, seed: int) -> Setting:
         from ehrsatz.terminology.cpt import read_map
 
         cpt = read_map(plan.cpt)
-    scene = scene_of(about.locale, about.modules, book, seed=seed, cpt=cpt)
+    scene = scene_of(about.locale, about.modules, book, seed=seed, codes=codes, cpt=cpt)
     step = Step(
         "simulate",
         "simulator",

@@ -117,4 +117,4 @@ def lives(known: Knowledge, people: People, **rest: Any) -> History:
 
 def pin(n: int, before: float = np.nan, since: float = np.nan, *, never: bool = False, stage: int = -1) -> Pin:
     """Return the same pin for n people."""
-    return Pin(np.full(n, before), np.full(n, since), np.full(n, never), np.full(n, stage))
+    return Pin(np.full(n, before), np.full(n, since), np.full(n, never), np.full(n, stage), np.full(n, before))

@@ -41,7 +41,7 @@ def strike(lives: Lives, episode: Episode, base: Floats, pin: Pin | None = None,
         rows, onset = _times(lives, episode, base, pin, watch)
     ordinal = ordinals(rows)
     if episode.id == PREGNANCY:
-        attack = pregnancies(lives, episode, rows, onset)
+        attack = pregnancies(lives, episode, rows, onset, pin)
         _note(lives, attack)
         return
     if episode.once:
@@ -49,6 +49,10 @@ def strike(lives: Lives, episode: Episode, base: Floats, pin: Pin | None = None,
     else:
         gap = np.r_[np.inf, np.diff(onset)]
         keep = (ordinal == 0) | (gap > episode.gap_days / YEAR)
+        if pin is not None:  # one that a quota wants stays, however close another is
+            inside = pin.holds(rows, onset)
+            lead = inside & (ordinals(rows * 2 + inside) == 0)
+            keep |= lead
     rows, onset = rows[keep], onset[keep]
     ordinal = ordinals(rows)
     _note(lives, _course(lives, episode, rows, ordinal, onset))
@@ -112,7 +116,12 @@ def _times(lives: Lives, episode: Episode, base: Floats, pin: Pin | None, watch:
     onset = ages_of(mass, row, rate, cumulated, begin)
     person = rows[row]
     if episode.months is not None:
-        onset = _season(lives, episode, person, onset, np.maximum(start[person], np.floor(onset)), stop[person])
+        low, high = np.maximum(start[person], np.floor(onset)), stop[person]
+        if pin is not None:  # what a quota wants stays where it wants it
+            inside = pin.holds(person, onset)
+            low = np.where(inside, np.maximum(low, np.nan_to_num(pin.since[person])), low)
+            high = np.where(inside, np.minimum(high, pin.before[person]), high)
+        onset = _season(lives, episode, person, onset, low, high)
         order = np.lexsort((onset, person))
         person, onset = person[order], onset[order]
     inside = onset < stop[person]
@@ -189,7 +198,7 @@ def _season(lives: Lives, episode: Episode, person: Ints, age: Floats, low: Floa
 
     born = lives.birth[person] / YEAR
     a = np.maximum(low, np.floor(age))
-    b = np.maximum(np.minimum(high, np.floor(age) + 1), a)
+    b = np.maximum(np.minimum(high, np.floor(age) + 1) - 1e-9, a)
     share = np.clip((age - a) / np.maximum(b - a, 1e-12), 0, 1)
     ga, gb = cumulated(born + a), cumulated(born + b)
     return np.where(gb > ga, np.clip(inverse(ga + share * (gb - ga)) - born, a, b), age)

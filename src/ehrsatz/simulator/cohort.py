@@ -28,6 +28,7 @@ from ehrsatz.simulator.module import Condition, Episode
 
 CANDIDATES = 8  # possible lives of a person under a quota
 EPOCH = datetime.date(1970, 1, 1)
+TERM = 290.0  # days of a pregnancy at the most
 MARGIN = 0.02  # years by which an onset lies before the index date at the least
 Display = Callable[[str], str]
 
@@ -130,7 +131,13 @@ class Cohort:
 
         def pin(name: str) -> Pin:
             if name not in out:
-                out[name] = Pin(np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, bool), np.full(n, -1, np.int64))
+                out[name] = Pin(
+                    np.full(n, np.nan),
+                    np.full(n, np.nan),
+                    np.zeros(n, bool),
+                    np.full(n, -1, np.int64),
+                    np.full(n, np.nan),
+                )
             return out[name]
 
         for g, quota in enumerate(self.quotas):
@@ -145,6 +152,7 @@ class Cohort:
                 one.before[here] = np.maximum(before, since + 1e-4)[here]
                 one.since[here] = np.maximum(since, entity.ages[0])[here]
                 one.stage[here] = stage
+                one.until[here] = index[here]
             for name in quota.never:
                 pin(name).never[here] = True
         for k, (name, share) in enumerate(self.enrich):
@@ -157,6 +165,7 @@ class Cohort:
             one = pin(name)
             one.before[chosen] = age[chosen] - MARGIN
             one.since[chosen] = entity.ages[0]
+            one.until[chosen] = age[chosen]
         return out
 
     def taking(self, number: Ints, birth: Floats) -> dict[tuple[str, str], Floats]:
@@ -263,17 +272,18 @@ def _quota(
         must[one.id] = (stage, float(low), float(high))
     taken = _taken(group, where, known, display, must, problems)
     _cause(must, known, base, sex)
+    _in_time(must, known)
     only = {entity.sex for entity in (known[name] for name in must) if entity.sex is not None}
     if len(only) > 1:
         problems.append(f"{where}: what is wanted occurs in different sexes only")
     elif only and sex < 0:
         sex = ("female", "male").index(only.pop())
     _possible(must, known, base, group, where, sex, oldest, problems)
-    never = set(group.without)
+    never = set(group.without) | {name for one in must for name in known[one].excludes if name in known}
     for name in group.without:
         if name not in known:
             problems.append(f"{where}.without: no condition has the id '{name}'.{nearest(name, known)}")
-        if name in must:
+        elif name in must:
             problems.append(f"{where}: {name} is wanted, or needed by what is wanted, and excluded")
     for condition, drug in taken:
         entity = known[condition]
@@ -346,6 +356,24 @@ def _cause(
                 name = max(weight, key=lambda key: weight[key])
                 must[name] = (-1, float("nan"), float("nan"))
                 waiting.append(name)
+
+
+def _in_time(must: dict[str, tuple[int, float, float]], known: Mapping[str, Condition | Episode]) -> None:
+    """Let causes begin early enough for what they cause; a pregnancy, so long before what comes in it."""
+    for _ in range(len(must)):
+        for name, (_, low, high) in list(must.items()):
+            entity = known[name]
+            phase = entity.phase if isinstance(entity, Episode) else None
+            for cause in entity.requires:
+                if cause not in must:
+                    continue
+                stage, first, last = must[cause]
+                if phase is not None:
+                    first = max(first, low - phase[1] * TERM) if first == first else low - phase[1] * TERM
+                    last = min(last, high - phase[1] * TERM) if last == last else high - phase[1] * TERM
+                elif high == high:
+                    last = min(last, high - 1) if last == last else high - 1
+                must[cause] = (stage, first, last)
 
 
 def _possible(

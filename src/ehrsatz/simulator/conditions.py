@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ehrsatz.simulator.baseline import steps
 from ehrsatz.simulator.hazards import ages_of, exponential, log_risk, mass_at, masses, most_risk, reachable
 from ehrsatz.simulator.history import Floats, Ints
 from ehrsatz.simulator.lives import Lives, Pin, Singles, Spell
@@ -44,7 +45,7 @@ def befall(
         stop = np.minimum(stop, end)
     if pin is not None:
         held = ~np.isnan(pin.before[rows])
-        stop = np.where(held & (stop <= pin.before[rows]), np.inf, stop)
+        stop = np.where(held & (stop <= pin.until[rows]), np.inf, stop)
     wait = exponential(lives.draw(condition.id, "diagnosis", rows)[:, 0]) / np.log(2) * condition.delay_years
     if pin is not None:
         held = ~np.isnan(pin.before[rows])
@@ -140,14 +141,26 @@ def _born_with(
         base = watch(condition.id, base, rows, log, 0, np.zeros(len(rows)), np.ones(len(rows)))
     share = np.minimum(base[lives.sex[rows], 0] * np.exp(log[:, 0]), 1.0)
     if condition.mortality is not None:
-        gone = condition.mortality.per_year * np.maximum(lives.window[rows], 0)
-        share *= np.exp(-gone)
+        share *= np.exp(-_spent(condition.mortality, lives.sex[rows], np.maximum(lives.window[rows], 0)))
     hit = lives.draw(condition.id, "birth", rows)[:, 0] < share
     if pin is not None:
         held = ~np.isnan(pin.before[rows])
         lives.weight[rows[held]] += np.log(np.maximum(share[held], 1e-300))
         hit = (hit | held) & ~pin.never[rows]
     return rows[hit], np.zeros(int(hit.sum()))
+
+
+def _spent(mortality: Mortality, sex: Ints, age: Floats) -> Floats:
+    """Return the excess hazard of death (K,) that people born with a condition have behind them at an age (K,)."""
+    if mortality.per_year_by_age is None:
+        first = mortality.per_year if mortality.first_year is None else mortality.first_year
+        return first * np.minimum(age, 1) + mortality.per_year * np.maximum(age - 1, 0)
+    yearly = steps(mortality.per_year_by_age)  # (2, A)
+    if mortality.first_year is not None:
+        yearly[:, 0] = mortality.first_year
+    behind = np.concatenate([np.zeros((2, 1)), np.cumsum(yearly, axis=1)], axis=1)
+    whole = np.minimum(age.astype(np.int64), yearly.shape[1] - 1)
+    return behind[sex, whole] + yearly[sex, whole] * (age - whole)
 
 
 def _survived(lives: Lives, log: Singles, condition: Condition, rows: Ints, first: int, last: int) -> None:
@@ -213,9 +226,9 @@ def _stages(lives: Lives, condition: Condition, rows: Ints, onset: Floats, pin: 
         here = np.flatnonzero(begin < s)
         reached = _progress(lives, condition, stages[s], rows[here], out[here, s - 1], s)
         if pin is not None:
-            target, end = held[here], pin.before[rows[here]]
+            target, end = held[here], pin.until[rows[here]]
             must = (target >= s) & ~(reached < end)
-            since = out[here, s - 1]
+            since = np.where(np.isfinite(out[here, s - 1]), out[here, s - 1], 0.0)
             reached = np.where(must, since + (end - since) * 0.5, reached)
             reached = np.where((target >= 0) & (target < s) & (reached <= end), np.inf, reached)
         out[here, s] = reached

@@ -26,13 +26,20 @@ class Pin:
     """What a quota fixes about one condition or episode for each of N people.
 
     `before`: it must have begun before this age (NaN: free). `since`: and not before this one. `never`: it must not
-    come. `stage`: the stage that must be reached, and no later one, at the age `before` (-1: free).
+    come. `stage`: the stage that must be reached, and no later one, at the age `until` (-1: free). `until`: it must
+    still be there at this age.
     """
 
     before: Floats
     since: Floats
     never: Flags
     stage: Ints
+    until: Floats
+
+    def holds(self, rows: Ints, age: Floats) -> Flags:
+        """Return whether moments (K,) of people lie where their pin wants one; False for the free."""
+        low = np.nan_to_num(self.since[rows], nan=0.0)
+        return (age >= low) & (age < np.nan_to_num(self.before[rows], nan=-1.0))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ BOOKED = 60.0  # days from conception to the first visit; assumed: the eighth we
 Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 
 
-def pregnancies(lives: Lives, episode: Episode, rows: Ints, onset: Floats) -> Attack:
+def pregnancies(lives: Lives, episode: Episode, rows: Ints, onset: Floats, pin: Pin | None = None) -> Attack:
     """Return all pregnancies: those of the linked children, and of the drawn ones (rows, onset) what fits between.
 
     An attack's `stop` is the delivery.
@@ -38,6 +38,9 @@ def pregnancies(lives: Lives, episode: Episode, rows: Ints, onset: Floats) -> At
     start = np.concatenate([begin, onset])
     days = np.concatenate([length, np.floor(drawn)])
     fixed = np.arange(len(person)) < len(mother)
+    if pin is not None and len(rows):  # the first one that a quota wants is as fixed as a linked one
+        inside = pin.holds(rows, onset)
+        fixed[len(mother) :] = inside & (ordinals(rows * 2 + inside) == 0)
     order = np.lexsort((start, person))
     person, start, days, fixed = person[order], start[order], days[order], fixed[order]
     keep = fixed | _clear(person, start, fixed)
@@ -82,9 +85,11 @@ def in_pregnancy(
     low, high = episode.phase
     onset = attack.onset + (low + (high - low) * u[:, 1]) * (attack.stop - attack.onset)
     if pin is not None:
-        held = ~np.isnan(pin.before[attack.rows])
-        inside = (onset < pin.before[attack.rows]) & (onset >= pin.since[attack.rows])
-        hit = (hit | (held & inside)) & ~pin.never[attack.rows]
+        rows = attack.rows
+        before = pin.before[rows]
+        onset = np.where(~np.isnan(before) & (attack.onset < before), np.minimum(onset, before - 0.01), onset)
+        inside = pin.holds(rows, onset) & (onset > attack.onset)
+        hit = (hit | (inside & (ordinals(rows * 2 + inside) == 0))) & ~pin.never[rows]
     hit &= onset < lives.span[attack.rows]
     return attack.rows[hit], onset[hit]
 

@@ -40,6 +40,9 @@ def treat(lives: Lives, spell: Spell) -> None:
                 lives, treatment, rows, former.start
             )
             begin = np.where(begin < former.stop, begin, np.inf)
+            kept = lives.taking.get((condition.id, treatment.after))
+            if treatment.instead and kept is not None:  # what must still be taken is not replaced before
+                begin = np.where(begin <= np.nan_to_num(kept[rows], nan=-1.0), np.inf, begin)
         if treatment.until_stage is not None:
             place = [stage.id for stage in condition.stages].index(treatment.until_stage)
             gone = np.full(lives.n, np.inf)

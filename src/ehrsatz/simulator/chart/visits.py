@@ -109,7 +109,10 @@ def _checkups(asks: Asks, history: History, book: Book) -> None:
         0.0,
         np.array([[one[1] for one in CHECKUPS], [one[2] for one in CHECKUPS]])[:, np.maximum(band, 0)],
     )  # (2, T)
-    u = history.draw("check-up", np.arange(people.n), width=2 * years)
+    everyone = np.arange(people.n)
+    u = np.concatenate(
+        [history.draw(name, everyone, width=years) for name in ("check-up", "check-up time")], axis=1
+    )  # two draws, so that nobody's hang on how many years the oldest has
     seeking = np.where(age[None, :] < 18, 1.0, people.care_seeking[:, None])
     wanted = np.minimum(rate[people.sex] * seeking, 0.97)
     person, year = np.nonzero((u[:, :years] < wanted) & (age[None, :] + u[:, years:] < span[:, None]))
