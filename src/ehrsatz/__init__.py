@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "read": "ehrsatz.pipeline",
+    "simulate": "ehrsatz.simulation",
     "generator": "ehrsatz.pipeline",
     "check": "ehrsatz.pipeline",
     "evaluate": "ehrsatz.pipeline",

@@ -16,6 +16,7 @@ from typing import Any
 from ehrsatz import registry
 from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, write
+from ehrsatz.cohorts import fabricate_cohort
 from ehrsatz.cost.meter import Cost, Meter
 from ehrsatz.dataset import Dataset
 from ehrsatz.documents import documents
@@ -77,23 +78,27 @@ class Release:
         }
 
 
-def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = None) -> Release:
-    """Run a scenario from the source to the release folder.
+def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = None, restart: bool = False) -> Release:
+    """Run a scenario from the source, or from knowledge alone, to the release folder.
 
     Parameters
     ----------
     scenario
-        The run; the bundled public table where None.
+        The run; 1,000 simulated patients of the bundled scenario `clinic` where None.
     progress
         Called as progress(what, done, total) while the work goes on.
+    restart
+        Of simulated patients: throw away what a stopped run of the same scenario left, instead of going on with it.
 
     Raises
     ------
     EhrsatzError
         With what was expected, found and to be done; nothing is left on disk then.
     """
-    plan = scenario or Scenario.example()
+    plan = scenario or Scenario.cohort()
     show = progress or silent
+    if plan.simulator is not None:
+        return _simulated(plan, show, restart=restart)
     policy, _, engine = prepare(plan)
     meter = Meter()
     show("read", 0, 1)
@@ -140,6 +145,24 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     kept = verdict.decision != "deny" or plan.output.keep_denied
     return Release(
         verdict.decision, folder, verdict, evaluation, synthetic.n_subjects, synthetic.n_rows, kept, meter.total()
+    )
+
+
+def _simulated(plan: Scenario, show: Progress, *, restart: bool) -> Release:
+    """Run a scenario of simulated patients."""
+    policy = policy_of(plan)
+    exporters_of(plan.output.formats)
+    meter = Meter()
+    judged = fabricate_cohort(plan, policy, meter, show, restart=restart)
+    return Release(
+        judged.verdict.decision,
+        judged.folder,
+        judged.verdict,
+        Measured(judged.evaluation, ()),
+        judged.n_subjects,
+        judged.n_rows,
+        judged.kept,
+        meter.total(),
     )
 
 
