@@ -103,9 +103,9 @@ def from_curve(curve: Floats, cure: Floats, deadly: Floats, lag: float, people: 
             left[some] *= gone * np.exp(np.float32(deadly[age] * has))
             got = cases / number
             if wanted[age] > 0 and rate > 0:
-                held = rate / wanted[age]
+                held += 0.3 * (rate / float(wanted[age]) - held) if age else rate / float(wanted[age])
         else:
-            base[age] = wanted[age] * held if k >= 0 else 0.0
+            base[age] = float(wanted[age]) * held if k >= 0 else 0.0
             got = need if k >= 0 else 0.0
         has = min(has * stay + got * half, 0.999)
     return base
