@@ -50,6 +50,10 @@ class Solver:
     age: Floats = field(default_factory=lambda: np.zeros(0))  # (N,) ages at the reference date
     sex: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
+    def meet(self, age: Floats, sex: Ints) -> None:
+        """Take note of whom the next pass draws: ages (N,) at the reference date, and sexes."""
+        self.age, self.sex = age, sex
+
     def watch(
         self, name: str, base: Floats, rows: Ints, log: Singles, first: int, start: Floats, stop: Floats
     ) -> Floats:
@@ -186,9 +190,16 @@ def unexplained(lives: Lives, rates: Floats) -> Floats:
     rates
         (2, A) deaths a year of the life table.
     """
+    return np.maximum(rates - explained(lives), FLOOR * rates)
+
+
+def explained(lives: Lives) -> Floats:
+    """Return the mean deaths a year by sex and age (2, A) that conditions and episodes add in a pass."""
     extra = excess(lives, threats(lives))
     year = np.arange(lives.years, dtype=np.float64)
     exposure = np.clip(np.minimum(year + 1, lives.span[:, None]) - np.maximum(year, lives.window[:, None]), 0, 1)
+    threat = extra * exposure
+    exposure *= np.exp(0.5 * threat - np.cumsum(threat, axis=1))  # those at high risk die and are no longer counted
     out = np.zeros((2, AGES))
     fatal = np.zeros((2, AGES))
     for attack in lives.attacks.values():
@@ -207,7 +218,7 @@ def unexplained(lives: Lives, rates: Floats) -> Floats:
         mean = running((extra[mine] * exposure[mine]).sum(axis=0) + fatal[s, :width], 3)
         share = np.where(lived > 20, mean / np.maximum(lived, 1e-9), np.nan)
         share = np.r_[filled(share), np.full(AGES - width, filled(share)[-1])]
-        out[s] = np.maximum(rates[s] - share, FLOOR * rates[s])
+        out[s] = share
     return out
 
 

@@ -20,9 +20,9 @@ from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.history import Floats
 from ehrsatz.simulator.knowledge import Known
 from ehrsatz.simulator.module import Condition, Episode
+from ehrsatz.simulator.raking import Cell
 
 SLACK = 0.03  # published figures are rounded: so far, relative, two may differ and yet agree
-Cell = tuple[int, float, float]  # sex (-1: both), from and until below this age
 Rate = Prevalence | Incidence | Care | Deaths
 ADULT = 18.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -44,12 +44,15 @@ class Solved:
         Process -> shift of its quantile function.
     marks
         Id -> hash of the condition or episode that its rate was solved for.
+    aims
+        Id -> what its figures (2, bands) were multiplied by, so that those reached are the published ones.
     """
 
     base: Mapping[str, Floats]
     death: Floats | None
     corrections: Mapping[str, Correction]
     marks: Mapping[str, str]
+    aims: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Known:
         What the engine takes.
     unsolved
         Ids of conditions and episodes whose rates were not solved: a user's modules, or changed ones.
+    seeking
+        (2, A) factor on how often people of an age at the reference date seek care; None: 1.
+    fit
+        Of a calibration, rows in plain JSON types: what was asked and reached, and what no longer fits.
     """
 
     modules: Modules
@@ -73,6 +80,8 @@ class Known:
     engine: Knowledge
     solved: Solved
     unsolved: tuple[str, ...]
+    seeking: Floats | None = None
+    fit: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def words(self) -> dict[str, tuple[str, ...]]:
@@ -197,7 +206,9 @@ def read_solved(path: Path) -> Solved:
             )
             for name, one in data["corrections"].items()
         }
-        return Solved(base, death, corrections, {name: one["mark"] for name, one in data["base"].items()})
+        marks = {name: one["mark"] for name, one in data["base"].items()}
+        aims = {name: np.array(one["aim"]) for name, one in data["base"].items() if "aim" in one}
+        return Solved(base, death, corrections, marks, aims)
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(
             "Expected solved rates as the calibrator writes them.",
@@ -212,7 +223,12 @@ def write_solved(path: Path, solved: Solved) -> None:
         "about": "Rates that the calibrator solved from the figures of the modules; made by: "
         "python -m ehrsatz.simulator.solve",
         "base": {
-            name: {"mark": solved.marks[name], "female": _short(values[0]), "male": _short(values[1])}
+            name: {
+                "mark": solved.marks[name],
+                "female": _short(values[0]),
+                "male": _short(values[1]),
+                **({"aim": np.round(solved.aims[name], 4).tolist()} if name in solved.aims else {}),
+            }
             for name, values in sorted(solved.base.items())
         },
         "death": {

@@ -56,6 +56,10 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
     spouse = families.spouse[here]
     attributes["marital"] = np.where(spouse >= 0, MARITAL.index("married"), attributes["marital"])
     n = len(number)
+    seeking = found["care_seeking"]
+    if known.seeking is not None:  # a calibration to how often people are seen
+        age = np.clip((cohort.reference - birth) / YEAR, 0, known.seeking.shape[1] - 1).astype(np.int64)
+        seeking = seeking * known.seeking[found["sex"].astype(np.int64), age]
     return People(
         number=number,
         birth=birth,
@@ -67,7 +71,7 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
         attributes=attributes,
         income=found["income"],
         adherence=found["adherence"],
-        care_seeking=found["care_seeking"],
+        care_seeking=seeking,
         smoked_from=found["smoked_from"],
         smoked_to=found["smoked_to"],
         mother=_in(families.mother[here], cohort.n),

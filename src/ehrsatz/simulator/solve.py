@@ -7,32 +7,24 @@ knowledge gives the same file.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from scipy.special import ndtri
 
-from ehrsatz.scenario import SimulatorPart
-from ehrsatz.seeds import addressed
-from ehrsatz.simulator.calibrate import Solver, shifts, unexplained
-from ehrsatz.simulator.cohort import Cohort, day
-from ehrsatz.simulator.engine import live
-from ehrsatz.simulator.history import Floats, Ints
+from ehrsatz.simulator.baseline import SEXES
+from ehrsatz.simulator.calibrate import Solver, prevalence, shifts, unexplained
+from ehrsatz.simulator.history import Floats
 from ehrsatz.simulator.knowledge import Known, Solved, known, mark, solved_path, write_solved
-from ehrsatz.simulator.lives import Lives
-from ehrsatz.simulator.persons import people
+from ehrsatz.simulator.module import Condition
 from ehrsatz.simulator.quantiles import Correction, Natural
+from ehrsatz.simulator.reference import MATCHED, Population, ages, draw, folk, readings
 
 PEOPLE = 60_000  # of the reference population
 ROUNDS = 7
 QUICK = 8_192  # people for modules of a user
-SEED = 20_251_231
-MATCHED = (  # processes whose treated quantiles are moved to the published ones
-    "height", "bmi", "sbp", "dbp", "total_chol", "hdl", "trig", "hba1c", "glucose", "egfr", "hemoglobin", "urate",
-    "heart_rate", "alt", "ast", "albumin", "wbc", "platelets", "mcv", "tsh", "vitamin_d", "sodium", "potassium",
-    "calcium", "urea",
-)  # fmt: skip
 Say = Callable[[str], None]
 
 
@@ -54,18 +46,21 @@ def solve(about: Known, *, n: int = PEOPLE, rounds: int = ROUNDS, say: Say = lam
     death: Floats = about.rates
     corrections: dict[str, Correction] = {}
     for k in range(rounds):
-        lives, alive = _pass(about, corrections, solver, death, n, first=k * n)
-        worst = solver.correct(lives, alive, gain(k))
-        death = unexplained(lives, about.rates)
-        corrections = _corrected(about, corrections, lives, alive)
+        drawn = _pass(about, corrections, solver, death, n, first=k * n)
+        worst = solver.correct(drawn.lives, drawn.alive, gain(k))
+        death = unexplained(drawn.lives, about.rates)
+        corrections = _corrected(about, corrections, drawn, gain(k))
         say(f"pass {k + 1} of {rounds}: prevalences of large bands off by up to {np.expm1(worst):.1%}")
-    _pass(about, corrections, solver, death, n)
-    return Solved(dict(solver.base), death, corrections, {one.id: mark(one) for one in about.engine.entities})
+    drawn = _pass(about, corrections, solver, death, n, first=rounds * n)
+    for line in table(about, drawn):
+        say(line)
+    marks = {one.id: mark(one) for one in about.engine.entities}
+    return Solved(dict(solver.base), death, corrections, marks, dict(solver.factor))
 
 
 def gain(k: int) -> float:
     """Return how much of a miss pass k corrects: later passes see other people, so that their chance evens out."""
-    return min(0.8, 2 / (k + 1))
+    return min(0.8, 1.2 / (k + 1))
 
 
 def complete(about: Known, *, n: int = QUICK, rounds: int = 4) -> Known:
@@ -75,56 +70,42 @@ def complete(about: Known, *, n: int = QUICK, rounds: int = 4) -> Known:
     fixed = {name: rate for name, rate in about.engine.base.items() if name not in about.unsolved}
     solver = Solver({one.id: one for one in about.engine.entities}, fixed)
     for _ in range(rounds):
-        lives, alive = _pass(about, dict(about.solved.corrections), solver, about.engine.death_base, n)
-        solver.correct(lives, alive)
+        drawn = _pass(about, dict(about.solved.corrections), solver, about.engine.death_base, n)
+        solver.correct(drawn.lives, drawn.alive)
     return replace(about, engine=replace(about.engine, base={**about.engine.base, **solver.base}), unsolved=())
 
 
 def _pass(
     about: Known, corrections: dict[str, Correction], solver: Solver, death: Floats, n: int, first: int = 0
-) -> tuple[Lives, Ints]:
-    """Draw the people from `first` on of the reference population; return their lives and who is alive at its date."""
-    from ehrsatz.simulator.death import die
-
-    part = SimulatorPart(locale="us")
-    reference = day(part.reference)
-    cohort = Cohort(first + n, (), (), reference, SEED, part.history_years)
+) -> Population:
+    """Draw the people from `first` on of the reference population once."""
     natural = Natural(about.processes, corrections)
-    engine = replace(
-        about.engine,
-        bodyworks=replace(about.engine.bodyworks, natural=natural.grid, bounds=natural.bounds, growth=natural.growth),
-    )
-    folk = people(about, cohort, np.arange(first, first + n, dtype=np.int64))
-    solver.age, solver.sex = (reference - folk.birth) / 365.25, folk.sex
-    lives = live(engine, SEED, folk, reference, about.words, watch=solver.watch)
-    age, _ = die(lives, death, engine.other_causes)
-    return lives, ~np.isfinite(age)
+    works = replace(about.engine.bodyworks, natural=natural.grid, bounds=natural.bounds, growth=natural.growth)
+    who = folk(about, n, first)
+    solver.meet(ages(who), who.sex)
+    return draw(about, replace(about.engine, bodyworks=works), who, death, solver.watch)
 
 
-def _corrected(about: Known, corrections: dict[str, Correction], lives: Lives, alive: Ints) -> dict[str, Correction]:
+def _corrected(
+    about: Known, corrections: dict[str, Correction], drawn: Population, part: float
+) -> dict[str, Correction]:
     """Return corrections moved on by what readings of the living still miss."""
     published = Natural(about.processes, usual=False)
     out = dict(corrections)
-    adult = np.flatnonzero(alive & (lives.span >= 1))
-    year = np.minimum(lives.span[adult].astype(np.int64), lives.years - 1)
+    lives = drawn.lives
+    adult = np.flatnonzero(drawn.alive & (lives.span >= 1))
     sex, age = lives.sex[adult], lives.span[adult]
     for name in MATCHED:
         process = about.processes[name]
-        level = lives.treated(name)[adult, year].astype(np.float64)
-        noise = ndtri(np.clip(addressed(SEED, "solve", name, subjects=lives.number[adult])[:, 0], 1e-9, 1 - 1e-9))
-        within = process.within
-        if within.cv is not None:
-            reading = level * np.exp(within.cv * noise)
-        else:
-            reading = level + (within.sd or 0.0) * noise
+        reading = readings(about, lives, name, adult)
         knots = np.array(process.quantiles.ages)
         if name in ("height", "bmi", "head"):
             knots = knots[knots >= 20]
         probabilities = np.array(process.quantiles.probabilities)
         grown = age >= (20 if name in ("height", "bmi", "head") else 1)
         move = shifts(
-            lambda s, a, v, name=name: published.rank(name, s, a, v),
-            lambda s, a, z, name=name: published.at(name, s, a, z),
+            partial(published.rank, name),
+            partial(published.at, name),
             reading[grown],
             sex[grown],
             age[grown],
@@ -132,17 +113,51 @@ def _corrected(about: Known, corrections: dict[str, Correction], lives: Lives, a
             probabilities,
         )
         old = corrections[name].shift if name in corrections else np.zeros_like(move)
-        out[name] = Correction(knots, probabilities, old + 0.7 * move)
+        out[name] = Correction(knots, probabilities, old + part * move)
     return out
 
 
+def table(about: Known, drawn: Population, least: float = 100.0, most: int = 25) -> Iterator[str]:
+    """Yield how the prevalences of bands that hold so many cases fit, in words, and the bands that fit worst."""
+    cells = []
+    for entity in about.engine.entities:
+        if not isinstance(entity, Condition) or entity.prevalence is None:
+            continue
+        reached, _, people = prevalence(drawn.lives, entity, drawn.alive)
+        for s, sex in enumerate(SEXES):
+            for b, wanted in enumerate(entity.prevalence.of(sex)):
+                if wanted * people[s, b] > least:
+                    miss = float(reached[s, b] / wanted - 1)
+                    chance = float(np.sqrt((1 - wanted) / (wanted * people[s, b])))
+                    cells.append((abs(miss), miss, chance, wanted, float(reached[s, b]), entity, sex, b))
+    cells.sort(key=lambda one: -one[0])
+    near = sum(one[0] <= 0.15 for one in cells)
+    score = np.sqrt(np.mean([(one[1] / one[2]) ** 2 for one in cells])) if cells else 0.0
+    yield f"{near} of {len(cells)} bands of over {least:g} cases within 15 %; misses are {score:.2f} times chance"
+    for _, miss, chance, wanted, got, entity, sex, b in cells[:most]:
+        age = entity.prevalence.ages[b] if entity.prevalence is not None else 0.0
+        yield (
+            f"{entity.id:28s} {sex:6s} from {age:3.0f}: {wanted:6.1%} wanted, {got:6.1%} reached, "
+            f"{miss:+5.0%} (chance {chance:4.0%})"
+        )
+
+
 def main(arguments: list[str]) -> None:
-    """Solve for the countries named, or for all that are bundled."""
+    """Solve for the countries named, or for all that are bundled, each in a process of its own."""
     from ehrsatz.simulator.locale import bundled
 
-    for name in arguments or bundled():
-        sys.stdout.write(f"{name}\n")
-        write_solved(solved_path(name), solve(known(name, solved=Solved({}, None, {}, {})), say=_say))
+    names = arguments or list(bundled())
+    if len(names) == 1:
+        country(names[0])
+        return
+    with ProcessPoolExecutor(len(names)) as pool:
+        list(pool.map(country, names))
+
+
+def country(name: str) -> None:
+    """Solve for one country and write its file."""
+    about = known(name, solved=Solved({}, None, {}, {}))
+    write_solved(solved_path(name), solve(about, say=lambda text: _say(f"{name}: {text}")))
 
 
 def _say(text: str) -> None:
