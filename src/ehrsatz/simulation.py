@@ -95,7 +95,7 @@ class Maker:
         """Return the records of the patients first .. first + n - 1."""
         here = setting(self.part, self.n, self.seed)
         lives = history(here.known, here.cohort, np.arange(first, first + n, dtype=np.int64))
-        whole = records(lives, catalogue(), here.book, _screenings(here.known))
+        whole = records(lives, catalogue(), here.book, _screenings(here.known), here.scene.country)
         left = missing.leave_out(here.gaps, whole, lives, catalogue(), here.book)
         return dataset(left, lives, here.scene, here.provenance)
 

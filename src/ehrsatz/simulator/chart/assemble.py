@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ehrsatz.clinical import ICD10CM
 from ehrsatz.simulator.catalogue import Catalogue
 from ehrsatz.simulator.chart import done, drugs, last, measure, needs, plans, problems, screenings
-from ehrsatz.simulator.chart.asks import Asks
-from ehrsatz.simulator.chart.needs import Wishes
-from ehrsatz.simulator.chart.visits import Found, ask_all
-from ehrsatz.simulator.history import Floats, History, Ints
+from ehrsatz.simulator.chart.asks import CLASS, Asks
+from ehrsatz.simulator.chart.immunise import Immunise
+from ehrsatz.simulator.chart.part import Chart, Part
+from ehrsatz.simulator.chart.visits import ask_all
+from ehrsatz.simulator.history import History, Ints
 from ehrsatz.simulator.module import Screening
 from ehrsatz.simulator.records import Book, Encounters, Records, Rows
 
@@ -29,57 +30,18 @@ WHEN = {  # the column that rows are sorted by within an encounter
     "goal": "start",
     "condition": "recorded",
 }
+VACCINE = "Z23"  # reason of visits for a vaccine alone
 POINTERS = (("observation", "order"), ("report", "order"), ("goal", "careplan"))
-
-
-@dataclass
-class Chart:
-    """What parts of care read and add to.
-
-    Parameters
-    ----------
-    history, catalogue, book, asks
-        Of the shard.
-    extra
-        Item -> function of specimen rows, for items whose values a part of care knows better.
-    """
-
-    history: History
-    catalogue: Catalogue
-    book: Book
-    asks: Asks
-    found: Found = field(default_factory=lambda: Found({}, {}, {}))
-    encounters: Encounters | None = None
-    wishes: Wishes | None = None
-    values: measure.Values | None = None
-    extra: dict[str, Callable[[Ints], Floats]] = field(default_factory=dict)
-    rows: dict[str, list[Rows]] = field(default_factory=dict)
-
-    def add(self, table: str, rows: Rows) -> None:
-        """Add rows of a kind, in any order; of orders and plans, what points to them is shifted by the caller."""
-        if rows and len(next(iter(rows.values()))):
-            self.rows.setdefault(table, []).append(rows)
-
-
-class Part:
-    """A part of care beside the ordinary one: each step does nothing unless a subclass says so."""
-
-    def ask(self, chart: Chart) -> None:
-        """Ask for encounters: chart.asks."""
-
-    def want(self, chart: Chart) -> None:
-        """Want measurements at the settled encounters: chart.wishes."""
-
-    def write(self, chart: Chart) -> None:
-        """Add rows: chart.add(table, rows)."""
 
 
 def parts() -> tuple[Part, ...]:
     """Return the parts of care beside the ordinary one, in their order."""
-    return ()
+    return (Immunise(),)
 
 
-def records(history: History, catalogue: Catalogue, book: Book, tests: Sequence[Screening] = ()) -> Records:
+def records(
+    history: History, catalogue: Catalogue, book: Book, tests: Sequence[Screening] = (), country: str = "US"
+) -> Records:
     """Return everything that care wrote about the people of a shard.
 
     Parameters
@@ -92,8 +54,10 @@ def records(history: History, catalogue: Catalogue, book: Book, tests: Sequence[
         Grows by what is new; the same knowledge gives the same words in any shard.
     tests
         Screenings of healthy people, of all modules.
+    country
+        ISO 3166-1: whose schedule of immunisations is kept.
     """
-    chart = Chart(history, catalogue, book, Asks(history))
+    chart = Chart(history, catalogue, book, Asks(history), country)
     others = parts()
     chart.found = ask_all(chart.asks, history, book)
     deeds = done.ask(chart.asks, history, chart.found, book)
@@ -104,7 +68,8 @@ def records(history: History, catalogue: Catalogue, book: Book, tests: Sequence[
     drugs.ask(chart.asks, history, book)
     encounters = chart.asks.settle()
     chart.encounters = encounters
-    chart.wishes = needs.wishes(history, encounters, chart.asks, chart.found, catalogue)
+    brief = (encounters.reason == book.place(ICD10CM, VACCINE)) & (encounters.kind == CLASS["ambulatory"])
+    chart.wishes = needs.wishes(history, encounters, chart.asks, chart.found, catalogue, brief)
     screenings.want(chart.wishes, history, tests)
     for part in others:
         part.want(chart)
@@ -139,7 +104,7 @@ def _sorted(rows: Mapping[str, list[Rows]], encounters: Encounters) -> dict[str,
             if len(parts_) > 1
             else parts_[0]
         )
-        since = whole[WHEN[table]] - encounters.start[whole["encounter"]]
+        since = np.clip(whole[WHEN[table]] - encounters.start[whole["encounter"]], 0, 9e3)  # allergies begin before
         key = (
             whole["encounter"].astype(np.float64) * 1e4 + since
         )  # stays are shorter; small enough a number to tell seconds apart

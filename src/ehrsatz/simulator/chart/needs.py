@@ -13,7 +13,7 @@ import numpy as np
 from ehrsatz.simulator.catalogue import Catalogue
 from ehrsatz.simulator.chart.asks import CLASS, MINUTES, Asks
 from ehrsatz.simulator.chart.visits import Found
-from ehrsatz.simulator.history import YEAR, Floats, History, Ints, ordinals
+from ehrsatz.simulator.history import YEAR, Flags, Floats, History, Ints, ordinals
 from ehrsatz.simulator.records import Encounters
 
 MONTH = YEAR / 12
@@ -78,12 +78,19 @@ class Wishes:
         return Specimens(at, time, person, ordinals(person), found, {})
 
 
-def wishes(history: History, encounters: Encounters, asks: Asks, found: Found, catalogue: Catalogue) -> Wishes:
-    """Return everything that ordinary care measures."""
+def wishes(
+    history: History,
+    encounters: Encounters,
+    asks: Asks,
+    found: Found,
+    catalogue: Catalogue,
+    brief: Flags | None = None,
+) -> Wishes:
+    """Return everything that ordinary care measures; nothing at encounters that are `brief` (E,), as for a vaccine."""
     out = Wishes(encounters)
     people = history.people
     age = (encounters.start - people.birth[encounters.person]) / YEAR
-    kind = encounters.kind
+    kind = encounters.kind if brief is None else np.where(brief, CLASS["virtual"], encounters.kind)
     present = np.isin(kind, [CLASS[name] for name in ("wellness", "ambulatory", "urgent", "emergency", "home")])
     rows = np.arange(len(kind))
     routine = np.isin(kind, [CLASS["ambulatory"], CLASS["home"]])
