@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ehrsatz.cost.meter import Cost
 from ehrsatz.dataset import Dataset
 from ehrsatz.dossiers.build import dossiers
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.gate import Verdict
+from ehrsatz.provenance import Provenance
+from ehrsatz.report.cohort import COHORT, identifiers
+from ehrsatz.report.figures.lives import timeline
 from ehrsatz.report.junit import junit
 from ehrsatz.report.page import render
 from ehrsatz.report.summary import summary
 from ehrsatz.report.twin import twin
+from ehrsatz.schema import Schema
 
 BESIDES = (  # name and purpose of what lies beside the report
     ("report.json", "the report as data, for programs"),
@@ -28,6 +32,16 @@ BESIDES = (  # name and purpose of what lies beside the report
     ("dossiers/patients.html", "one page for patients"),
     ("datacard.md", "what the data are and are not for"),
 )
+BESIDES_COHORT = tuple(one for one in BESIDES if not one[0].startswith("dossiers/"))
+
+
+class Described(Protocol):
+    """What is told of tables whose rows are on disk already, as of `capsule.contents.Streamed`."""
+
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def provenance(self) -> Provenance: ...
 
 
 def documents(
@@ -80,6 +94,58 @@ def documents(
         "junit.xml": junit(verdict),
     }
     out |= dossiers(evaluation, verdict, synthetic, generator=generator, findings=findings)
+    if cost is not None:
+        out["cost.json"] = json.dumps(cost.to_dict(), indent=2) + "\n"
+    return out
+
+
+def cohort_documents(
+    evaluation: Evaluation,
+    verdict: Verdict,
+    synthetic: Described,
+    *,
+    title: str,
+    statistics: Mapping[str, Any],
+    cost: Cost | None = None,
+) -> dict[str, str]:
+    """Write all documents of a simulated cohort.
+
+    Parameters
+    ----------
+    evaluation
+        The scores.
+    verdict
+        What the gate decided.
+    synthetic
+        Schema and provenance of the tables; their rows are not read.
+    title
+        Heading of the report.
+    statistics
+        What was kept of the shards, with the patients to show.
+    cost
+        What the run took; with it the bytes differ from run to run, so it is left out where None.
+
+    Returns
+    -------
+    Path in the release -> text.
+    """
+    data = twin(
+        evaluation,
+        verdict,
+        schema=synthetic.schema,
+        provenance=synthetic.provenance,
+        title=title,
+        cost=None if cost is None else _told(cost),
+        documents=BESIDES_COHORT,
+        edition=COHORT,
+        figures={"Patients": [timeline(one) for one in statistics["timelines"]], "Identifiers": identifiers()},
+    )
+    out = {
+        "report.html": render(data),
+        "report.json": json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+        "summary.md": summary(verdict, evaluation),
+        "junit.xml": junit(verdict),
+    }
     if cost is not None:
         out["cost.json"] = json.dumps(cost.to_dict(), indent=2) + "\n"
     return out

@@ -18,6 +18,7 @@ from ehrsatz.gate.verdict import Verdict
 from ehrsatz.provenance import Provenance
 from ehrsatz.report import charts, format
 from ehrsatz.report.twin import twin
+from ehrsatz.report.words import WORDS
 from ehrsatz.schema import Schema
 
 OPEN_COLUMNS = 9
@@ -101,11 +102,18 @@ def render(data: Mapping[str, Any]) -> str:
     opened = _opened(data)
     environment.tests["open_picture"] = lambda picture: id(picture) in opened
     room = resources.files("ehrsatz.report")
-    style = re.sub(r"\s*\n\s*", "", room.joinpath("report.css").read_text(encoding="utf-8"))
+    told = data.get("edition", {})
+    sheets = ["report.css", *(["cohort.css"] if told else [])]
+    style = "".join(re.sub(r"\s*\n\s*", "", room.joinpath(one).read_text(encoding="utf-8")) for one in sheets)
     text = room.joinpath("report.html.j2").read_text(encoding="utf-8")
     homes = {theme["name"]: page["id"] for page in data["pages"] for theme in page["themes"]}
     return environment.from_string(text).render(
-        data=data, style=Markup(style), homes=homes, open_columns=OPEN_COLUMNS, verdict=data["verdict"]
+        data=data,
+        style=Markup(style),
+        homes=homes,
+        open_columns=OPEN_COLUMNS,
+        verdict=data["verdict"],
+        w={**WORDS, **told.get("words", {})},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ehrsatz.gate.explain import explain
@@ -19,10 +19,18 @@ NAMES = ("Kolmogorov", "Anderson", "Cramer", "Wasserstein", "Kullback", "Jensen"
 STATES = {"passed": "kept", "missed": "missed", "does not apply": "does not apply"}
 
 
-def verdict_page(verdict: Verdict | None, scores: Scores, evaluation: Any = None) -> dict[str, Any]:
-    """Return the verdict with its sentences, checks and residual risk."""
+def verdict_page(
+    verdict: Verdict | None,
+    scores: Scores,
+    evaluation: Any = None,
+    *,
+    decisions: Mapping[str, tuple[str, str]] = DECISIONS,
+    led: Sequence[str] = LED,
+    left: Callable[[Scores, Sequence[Mapping[str, Any]]], list[dict[str, str]]] | None = None,
+) -> dict[str, Any]:
+    """Return the verdict with its sentences, checks and residual risk, in the words of an edition."""
     decision = "none" if verdict is None else verdict.decision
-    heading, sentence = DECISIONS[decision]
+    heading, sentence = decisions[decision]
     titles = {one["metric"]: one["title"] for one in scores}
     checks = [check_of(one, titles) for one in (verdict.checks if verdict is not None else ())]
     checks.sort(key=lambda one: (one["state"] in {"kept", "does not apply"}, one["severity"] != "deny"))
@@ -30,8 +38,8 @@ def verdict_page(verdict: Verdict | None, scores: Scores, evaluation: Any = None
     if checks:
         kept = len(checks) - len(against)
         sentence += f" {kept} of {len(checks)} checks did not object."
-    left = residual(scores, checks)
-    if decision == "pass" and any(one["heading"] == TRACES for one in left):
+    remains = (left or residual)(scores, checks)
+    if decision == "pass" and any(one["heading"] == TRACES for one in remains):
         sentence += " Traces of real people were found all the same: read what can still go wrong before it leaves."
     return {
         "decision": decision,
@@ -39,8 +47,8 @@ def verdict_page(verdict: Verdict | None, scores: Scores, evaluation: Any = None
         "sentence": sentence,
         "policy": "" if verdict is None else str(verdict.policy.get("name", "")),
         "purpose": "" if verdict is None else str(verdict.policy.get("purpose", "")),
-        "evidence": evidence(scores),
-        "residual": left,
+        "evidence": evidence(scores, led),
+        "residual": remains,
         "changes": changes(verdict, evaluation, titles),
         "checks": checks,
     }
@@ -73,10 +81,10 @@ def weight(score: Mapping[str, Any]) -> int:
     return {"kept by chance": 2, "kept": 3}.get(score["state"], 4)
 
 
-def evidence(scores: Scores) -> list[str]:
+def evidence(scores: Scores, led: Sequence[str] = LED) -> list[str]:
     """Return the sentences that matter most: one per leading theme, of a score that the policy judges if it can."""
     out = []
-    for theme in LED:
+    for theme in led:
         found = [one for one in scores if one["theme"] == theme and one["status"] == "measured" and one["meaning"]]
         found.sort(key=weight)
         if found and found[0]["meaning"] not in out:

@@ -61,6 +61,8 @@ def _rests_on(verdict: Verdict, told: Mapping[str, Any]) -> str:
     if {"train", "holdout", "synthetic"} <= set(subjects):
         counts = [f"{subjects[key]:,} {word}" for key, word in _HALVES]
         text += f" ({', '.join(counts)})"
+    elif "simulated" in subjects:
+        text += f" ({subjects['simulated']:,} simulated patients)"
     return f"{text}."
 
 

@@ -16,11 +16,12 @@ from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.gate.verdict import Check, Verdict
 from ehrsatz.provenance import Provenance
+from ehrsatz.report.edition import COPY, Edition
 from ehrsatz.report.figures import pictures
 from ehrsatz.report.figures.fidelity import column_pictures, column_table
 from ehrsatz.report.format import plain
 from ehrsatz.report.residue import STATES, verdict_page, weight
-from ehrsatz.report.words import GLOSSARY, LIMITS, READERS, THEMES, Reader
+from ehrsatz.report.words import Reader
 from ehrsatz.schema import Schema
 
 FORMAT = "ehrsatz-report/1"
@@ -41,6 +42,8 @@ def twin(
     findings: Sequence[Any] = (),
     cost: Mapping[str, Any] | None = None,
     documents: Sequence[tuple[str, str]] = (),
+    edition: Edition = COPY,
+    figures: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """Return the report as plain JSON, which `report.schema.json` describes.
 
@@ -62,12 +65,16 @@ def twin(
         Names and values of what the run took; it comes from the clock, so that the bytes differ from run to run.
     documents
         Name and one sentence of each file that belongs with the report.
+    edition
+        What kind of report.
+    figures
+        Theme -> pictures that belong to no score.
     """
     about = evaluation.details.get("metrics", {})
     checks: dict[str, list[Check]] = {}
     for one in verdict.checks if verdict is not None else ():
         checks.setdefault(one.metric or one.name, []).append(one)
-    scores = [_score(one, about.get(one.metric, {}), checks.get(one.metric, [])) for one in evaluation.scores]
+    scores = [_score(one, about.get(one.metric, {}), checks.get(one.metric, []), edition) for one in evaluation.scores]
     rules = _rules(findings)
     columns = column_pictures(_detail(evaluation, "margins", "columns"))
     drawn = len(_detail(evaluation, "margins", "columns")) - len(columns)
@@ -78,7 +85,13 @@ def twin(
     )
     extra: dict[str, dict[str, Any]] = {"Rules": {"rules": rules}, "Single columns": {"table": table}}
     extra["Columns one by one"] = {"pictures": columns, "left_out": drawn}
-    pages = [_page(reader, scores, extra) for reader in READERS]
+    for name, found in (figures or {}).items():
+        extra[name] = {**extra.get(name, {}), "figures": list(found)}
+    pages = [_page(reader, scores, extra, edition) for reader in edition.readers]
+    judged = verdict_page(
+        verdict, scores, evaluation, decisions=edition.decisions, led=edition.led, left=edition.residual
+    )
+    kind = {} if edition is COPY else {"edition": {"id": edition.id, "words": dict(edition.words)}}
     return plain(
         {
             "format": FORMAT,
@@ -88,7 +101,7 @@ def twin(
             "rows": evaluation.details.get("rows", {}),
             "task": evaluation.details.get("task", {}),
             "seed": evaluation.details.get("seed"),
-            "verdict": verdict_page(verdict, scores, evaluation),
+            "verdict": judged,
             "pages": pages,
             "origin": {
                 "origin": provenance.origin,
@@ -97,8 +110,9 @@ def twin(
             "schema": _schema(schema),
             "cost": [{"name": str(name), "value": _told(value)} for name, value in (cost or {}).items()],
             "documents": [{"name": name, "about": words} for name, words in documents],
-            "limits": list(LIMITS),
-            "glossary": [{"term": term, "meaning": meaning} for term, meaning in GLOSSARY],
+            "limits": list(edition.limits),
+            "glossary": [{"term": term, "meaning": meaning} for term, meaning in edition.glossary],
+            **kind,
         }
     )
 
@@ -111,7 +125,7 @@ def json_schema() -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------- scores
-def _score(score: Score, about: Mapping[str, Any], checks: Sequence[Check]) -> dict[str, Any]:
+def _score(score: Score, about: Mapping[str, Any], checks: Sequence[Check], edition: Edition) -> dict[str, Any]:
     goal = about.get("goal", "target")
     out = {
         "metric": score.metric,
@@ -138,7 +152,7 @@ def _score(score: Score, about: Mapping[str, Any], checks: Sequence[Check]) -> d
         "what": about.get("what", ""),
         "blind": about.get("blind", ""),
         "source": about.get("source", ""),
-        "pictures": pictures(score.details, about) if score.status == "measured" else [],
+        "pictures": pictures(score.details, about, edition.drawn) if score.status == "measured" else [],
     }
     out = plain(out)
     return out
@@ -223,15 +237,19 @@ def _detail(evaluation: Evaluation, metric: str, key: str) -> list[Any]:
 
 # ---------------------------------------------------------------------- pages
 def _page(
-    reader: Reader, scores: Sequence[Mapping[str, Any]], extra: Mapping[str, Mapping[str, Any]]
+    reader: Reader, scores: Sequence[Mapping[str, Any]], extra: Mapping[str, Mapping[str, Any]], edition: Edition
 ) -> dict[str, Any]:
-    named = {theme for one in READERS for theme in one.themes}
-    others = [one["theme"] for one in scores if one["theme"] not in named and _home(one["family"]) == reader.id]
+    named = {theme for one in edition.readers for theme in one.themes}
+    others = [
+        one["theme"]
+        for one in scores
+        if one["theme"] not in named and _home(one["family"], edition.readers) == reader.id
+    ]
     themes = []
     for name in dict.fromkeys((*reader.themes, *others)):
         theme = {
             "name": name,
-            "lead": THEMES.get(name, ""),
+            "lead": edition.themes.get(name, ""),
             "scores": [one for one in scores if one["theme"] == name],
             "pictures": [],
             "left_out": 0,
@@ -239,9 +257,10 @@ def _page(
             "table": None,
             **extra.get(name, {}),
         }
-        if any(theme[key] for key in ("scores", "pictures", "rules", "table")):
+        if any(theme[key] for key in ("scores", "pictures", "rules", "table", "figures") if key in theme):
             themes.append(theme)
     here = [one for theme in themes for one in theme["scores"]]
+    extra_named = {name for name, one in extra.items() if one.get("figures")}
     return {
         "id": reader.id,
         "reader": reader.name,
@@ -249,12 +268,13 @@ def _page(
         "counts": _counts(here),
         "sentences": _opening(themes),
         "themes": themes,
-        "also": [name for name in reader.also if any(one["theme"] == name for one in scores)],
+        "also": [name for name in reader.also if name in extra_named or any(one["theme"] == name for one in scores)],
     }
 
 
-def _home(family: str) -> str:
-    return next((one.id for one in READERS if family in one.family), "statistician")
+def _home(family: str, readers: Sequence[Reader]) -> str:
+    """Return the page of a family's other themes; the third one where nobody claims it."""
+    return next((one.id for one in readers if family in one.family), readers[2].id)
 
 
 def _counts(scores: Sequence[Mapping[str, Any]]) -> dict[str, int]:

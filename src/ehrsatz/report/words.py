@@ -150,3 +150,19 @@ GLOSSARY = (
     ("Utility", "How well work done with the synthetic data stands for work done with the real data."),
     ("Not measured", "The value could not be had, for the reason given. It counts as unknown, never as good."),
 )
+
+WORDS = {  # phrases of the page that an edition may change; one that is empty leaves out what it stands for
+    "subjects": "",  # after the number of subjects; empty: training and holdout are told
+    "real": "Real data",
+    "baseline": "Without skill",
+    "worse": "(the copy is worse)",
+    "took_part": "synthetic rows took part",
+    "counts_worse": "worse than real data by more than chance",
+    "head_worse": "Worse than real data",
+    "key_made": "synthetic",
+    "key_real": "real data",
+    "key_baseline": "without skill",
+    "made": "Where the synthetic rows come from, what the tables hold, what this report does not say, and its words.",
+    "columns": "Not compared (identifiers, keys, free text): ",
+    "seed": "Seed of the evaluation",
+}

@@ -59,8 +59,13 @@ def statistics(dataset: Dataset, plan: SimulatorPart, first: int = 0) -> Told:
         "checked": _checked(dataset, plan) if shard < ALL or shard % EVERY == 0 else None,
         "quotas": quotas.quotas(dataset.tables, plan, seed, first),
         "shares": quotas.shares(dataset.tables, plan, seed, first),
-        "timelines": timelines(dataset.tables, plan.reference, plan.locale) if first == 0 else [],
+        "timelines": _timelines(dataset, plan) if first == 0 else [],
     }
+
+
+def _timelines(dataset: Dataset, plan: SimulatorPart) -> list[Told]:
+    years = None if plan.record_years == "life" else float(plan.record_years)
+    return timelines(dataset.tables, plan.reference, plan.locale, plan.modules, years)
 
 
 def _checked(dataset: Dataset, plan: SimulatorPart) -> Told:

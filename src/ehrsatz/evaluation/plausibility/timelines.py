@@ -13,6 +13,9 @@ from typing import Any
 import polars as pl
 
 from ehrsatz.evaluation.plausibility.glycaemia import codes_of
+from ehrsatz.evaluation.plausibility.quotas import codes_of as codes_of_entity
+from ehrsatz.evaluation.plausibility.quotas import modules
+from ehrsatz.simulator.module import Condition
 
 LABS = ("sbp", "dbp", "weight", "hba1c", "ldl", "egfr")  # items of the catalogue
 MOST_POINTS = 120  # of one measurement of one patient
@@ -22,7 +25,13 @@ LASTING = 0.5  # years from which on a condition counts as a long one
 Told = dict[str, Any]
 
 
-def timelines(tables: Mapping[str, pl.DataFrame], reference: datetime.date, locale: str = "us") -> list[Told]:
+def timelines(
+    tables: Mapping[str, pl.DataFrame],
+    reference: datetime.date,
+    locale: str = "us",
+    folder: str | None = None,
+    record_years: float | None = None,
+) -> list[Told]:
     """Return up to six patients with all that is drawn of them, in plain JSON types.
 
     Parameters
@@ -33,16 +42,32 @@ def timelines(tables: Mapping[str, pl.DataFrame], reference: datetime.date, loca
         The day the records end.
     locale
         Whose codes the measurements bear.
+    folder
+        Of more modules.
+    record_years
+        Years of routine care in the record; None: from birth.
 
     Returns
     -------
-    One entry per patient: id, sex, birth, death and its cause (years as decimals, code), why it is shown, and lists of
-    visits [start, stop, class, reason], conditions [name, code, stage, onset, end or null], medications [name, start,
-    end or null, reason], procedures [name, start], labs {item: {unit, low, high, points [time, value]}}.
+    One entry per patient: id, sex, birth, death and its cause, end and the beginning of routine care (years as
+    decimals), why it is shown, and lists of visits [start, stop, class, reason], conditions [condition or episode,
+    whether it lasts, display, stage, onset, end or null], medications [name, start, end or null, reason], procedures
+    [name, start], labs {item: {unit, low, high, points [time, value]}}.
     """
     codes = codes_of(locale)
     chosen = _chosen(_people(tables, reference, codes["hba1c"]))
-    return [_one(tables, key, why, reference, codes) for key, why in chosen.items()]
+    names = _names(folder)
+    routine = 0.0 if record_years is None else _year(reference) - record_years
+    return [_one(tables, key, why, reference, codes, names) | {"routine": routine} for key, why in chosen.items()]
+
+
+def _names(folder: str | None) -> dict[tuple[str, str | None], tuple[str, bool]]:
+    """Return code and stage -> title of the condition or episode, and whether it is one that lasts."""
+    out: dict[tuple[str, str | None], tuple[str, bool]] = {}
+    for one in modules(folder).order:
+        for row in codes_of_entity(one):
+            out.setdefault(row, (one.title, isinstance(one, Condition)))
+    return out
 
 
 def _chosen(people: pl.DataFrame) -> dict[str, str]:
@@ -103,7 +128,12 @@ def _people(tables: Mapping[str, pl.DataFrame], reference: datetime.date, sugar_
 
 
 def _one(
-    tables: Mapping[str, pl.DataFrame], key: str, why: str, reference: datetime.date, codes: Mapping[str, str]
+    tables: Mapping[str, pl.DataFrame],
+    key: str,
+    why: str,
+    reference: datetime.date,
+    codes: Mapping[str, str],
+    names: Mapping[tuple[str, str | None], tuple[str, bool]],
 ) -> Told:
     def mine(table: str) -> pl.DataFrame:
         return tables[table].filter(pl.col("patient_id") == key)
@@ -137,13 +167,13 @@ def _one(
             for a, b, kind, reason in visits.select("start", "stop", "class", "reason_display").iter_rows()
         ],
         "conditions": [
-            [name, code, stage, _year(a), None if b is None else _year(b)]
+            [*names.get((code, stage), names.get((code, None), (name, True))), name, stage, _year(a), _end(b)]
             for name, code, stage, a, b in conditions.select("display", "code", "stage", "onset", "abatement")
             .head(MOST_ROWS)
             .iter_rows()
         ],
         "medications": [
-            [name, _year(a), None if b is None else _year(b), reason]
+            [name, _year(a), _end(b), reason]
             for name, a, b, reason in drugs.select("display", "start", "stop", "reason_code")
             .head(MOST_ROWS)
             .iter_rows()
@@ -151,6 +181,10 @@ def _one(
         "procedures": [[name, _year(a)] for name, a in done.select("display", "start").head(MOST_ROWS).iter_rows()],
         "labs": labs,
     }
+
+
+def _end(moment: datetime.datetime | None) -> float | None:
+    return None if moment is None else _year(moment)
 
 
 def _year(moment: datetime.date | datetime.datetime) -> float:

@@ -12,11 +12,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ehrsatz.report.charts.bands import bands, ribbons
 from ehrsatz.report.charts.columns import bars, ranking
 from ehrsatz.report.charts.dots import dots
 from ehrsatz.report.charts.lines import lines
 from ehrsatz.report.charts.maps import difference, grids
 from ehrsatz.report.charts.strip import strip
+from ehrsatz.report.charts.timeline import timeline
 
 KINDS: dict[str, Callable[[Mapping[str, Any], str], Markup]] = {
     "bars": bars,
@@ -25,6 +27,9 @@ KINDS: dict[str, Callable[[Mapping[str, Any], str], Markup]] = {
     "lines": lines,
     "difference": difference,
     "grids": grids,
+    "bands": bands,
+    "ribbons": ribbons,
+    "timeline": timeline,
 }
 
 

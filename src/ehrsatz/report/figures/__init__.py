@@ -21,8 +21,12 @@ DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Pict
 }
 
 
-def pictures(details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
-    """Return the pictures of one score, in the order of `DRAWN`.
+def pictures(
+    details: Mapping[str, Any],
+    about: Mapping[str, Any],
+    drawn: Mapping[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Picture]]] = DRAWN,
+) -> list[Picture]:
+    """Return the pictures of one score, in the order of what draws them.
 
     Parameters
     ----------
@@ -30,9 +34,11 @@ def pictures(details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Pictu
         What the score found.
     about
         Title, theme and goal of its metric.
+    drawn
+        Key of the details -> what draws it.
     """
     found: list[Picture] = []
-    for key, make in DRAWN.items():
+    for key, make in drawn.items():
         if not details.get(key):
             continue
         try:
