@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from scipy.special import ndtr
 
 from ehrsatz.simulator.history import YEAR, Floats, Ints
-from ehrsatz.simulator.lives import Lives
+from ehrsatz.simulator.lives import Influence, Lives
 from ehrsatz.simulator.module import Course
 
 GROWING = ("height", "bmi", "head")  # read from growth charts below GROWN
@@ -30,14 +31,18 @@ class Readings:
     def __init__(self, lives: Lives, growth: Growth) -> None:
         self._lives, self._growth = lives, growth
         self._runs: dict[str, _Runs | None] = {}
+        self._natural: dict[str, np.ndarray] = {}
+        self._begins: dict[tuple[str, int], Floats] = {}
+        self._places: dict[tuple[str, int], Ints] = {}
 
     def at(self, process: str, person: Ints, time: Floats) -> Floats:
         """Return the true level (R,) of a process of people (R,) at moments (R,), days since 1970-01-01."""
         lives = self._lives
         age = np.maximum((time - lives.birth[person]) / YEAR, 0.0)
-        value = _between(lives.treated(process), person, age)
+        natural = _between(self._healthy(process), person, age)
         if process in GROWING:
-            value = self._grown(process, person, age, value)
+            natural = self._grown(process, person, age, natural)
+        value = self._moved(process, natural, person, age)
         run = self._run(process)
         if run is not None:
             value = run.on(value, person, age)
@@ -48,14 +53,68 @@ class Readings:
         """Return the lowest and the highest plausible level of a process."""
         return self._lives.bodies.bounds(process)
 
+    def _healthy(self, process: str) -> np.ndarray:
+        """Return the natural level (N, T) within the bounds of the healthy."""
+        if process not in self._natural:
+            self._natural[process] = self._lives.healthy(process)
+        return self._natural[process]
+
+    def _moved(self, process: str, value: Floats, person: Ints, age: Floats) -> Floats:
+        """Return levels (R,) with what conditions and drugs do to them at that very moment: ranges first."""
+        lives = self._lives
+        found = [one for one in lives.influences.get(process, ()) if len(one.rows)]
+        out = value
+        for want in (True, False):
+            for k, one in enumerate(found):
+                if (one.effect.low is not None) is not want:
+                    continue
+                begin = self._begin(process, k, one)
+                at = np.flatnonzero(begin[person] <= age)
+                if len(at):
+                    if out is value:
+                        out = value.copy()
+                    self._apply(process, k, one, out, at, person[at], age[at])
+        return out
+
+    def _begin(self, process: str, k: int, one: Influence) -> Floats:
+        """Return when an influence begins for each person (N,), inf: never."""
+        key = (process, k)
+        if key not in self._begins:
+            begin = np.full(self._lives.n, np.inf)
+            begin[one.rows] = one.start
+            place = np.zeros(self._lives.n, np.int64)
+            place[one.rows] = np.arange(len(one.rows))
+            self._begins[key], self._places[key] = begin, place
+        return self._begins[key]
+
+    def _apply(self, process: str, k: int, one: Influence, out: Floats, at: Ints, person: Ints, age: Floats) -> None:
+        place = self._places[process, k][person]
+        on = age < one.stop[place]
+        at, person, age, place = at[on], person[on], age[on], place[on]
+        if not len(at):
+            return
+        effect = one.effect
+        share = np.ones(len(at)) if one.scale is None else one.scale[place]
+        if effect.years > 0:
+            share = share * np.clip((age - one.start[place]) / effect.years, 0, 1)
+        now = out[at]
+        if effect.shift is not None:
+            out[at] = now + effect.shift * share
+        elif effect.ratio is not None:
+            out[at] = now * (1 + (effect.ratio - 1) * share)
+        else:
+            assert effect.low is not None and effect.high is not None
+            rank = ndtr(_between(self._lives.bodies.score(process), person, age))
+            out[at] = now + share * (effect.low + (effect.high - effect.low) * rank - now)
+
     def _grown(self, process: str, person: Ints, age: Floats, value: Floats) -> Floats:
+        """Return natural levels (R,) with those of children read from growth charts."""
         lives = self._lives
         young = np.flatnonzero(age < GROWN)
         if not len(young):
             return value
         who, years, sex = person[young], age[young], lives.sex[person[young]]
         z = _between(lives.bodies.score(process), who, years, middle=0.0)
-        natural = _between(lives.natural(process), who, years)
         if process == "bmi":
             chart = np.empty(len(who))
             baby = years < 2
@@ -67,7 +126,7 @@ class Readings:
         else:
             chart = self._growth(process, sex, years, z)
         out = value.copy()
-        out[young] = chart + (value[young] - natural)
+        out[young] = chart
         return out
 
     def _run(self, process: str) -> _Runs | None:

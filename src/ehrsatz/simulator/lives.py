@@ -197,6 +197,10 @@ class Lives:
         low, high = self.bodies.bounds(process)
         return np.clip(grid, low, high, out=grid)
 
+    def healthy(self, process: str) -> Singles:
+        """Return the natural level (N, T) of a process within the bounds that conditions set for those without them."""
+        return self._healthy(self.natural(process), self.influences.get(process, []))
+
     def _healthy(self, grid: Singles, found: list[Influence]) -> Singles:
         tops = [one.effect.healthy_max for one in found if one.effect.healthy_max is not None]
         bottoms = [one.effect.healthy_min for one in found if one.effect.healthy_min is not None]

@@ -14,7 +14,7 @@ from ehrsatz.simulator.history import YEAR, Floats, History, Ints
 from ehrsatz.simulator.module import Imaging, Procedure
 from ehrsatz.simulator.records import Book, Encounters, Rows
 
-MOST = 400  # repetitions of one procedure in one person
+MOST = 6_000  # repetitions of one procedure in one person
 SIDES = ("left", "right")
 
 
@@ -110,9 +110,15 @@ def _again(
     until: Floats,
 ) -> None:
     assert what.per_year is not None
-    times = np.minimum(np.floor((until - since) / YEAR * what.per_year), MOST).astype(np.int64)
+    people = history.people
+    skip = np.zeros(len(person), np.int64)  # those before the record begins
+    if people.record_from is not None:
+        before = np.maximum(people.record_from[person] - since, 0) / YEAR * what.per_year
+        skip = np.maximum(np.floor(before).astype(np.int64) - 1, 0)
+    last = np.floor((until - since) / YEAR * what.per_year).astype(np.int64)
+    times = np.clip(last - skip, 0, MOST)
     at = np.repeat(np.arange(len(person)), times)
-    number = np.arange(len(at)) - np.repeat(np.cumsum(times) - times, times)
+    number = np.arange(len(at)) - np.repeat(np.cumsum(times) - times, times) + skip[at]
     u = history.draw(f"again {name} {k}", person[at], number)[:, 0]
     when = since[at] + (number + 0.3 + 0.4 * u) / what.per_year * YEAR
     fine = (when < until[at]) & history.people.written(person[at], when)

@@ -130,7 +130,10 @@ def wishes(
         rows_of = asks.rows[batch]
         remote = (rows_of >= 0) & ~np.isin(kind[np.maximum(rows_of, 0)], [CLASS["virtual"]])
         for panel in episode.panels:
-            out.want(panel, np.where(remote, rows_of, -1), 12 * MINUTES)
+            admitted = (
+                kind[np.maximum(rows_of, 0)] == CLASS["inpatient"]
+            )  # with the first round; else with the vital signs
+            out.want(panel, np.where(remote, rows_of, -1), np.where(admitted, 20 * MINUTES, 6 * MINUTES))
     _rounds(out, history, encounters, age)
     return out
 
