@@ -39,6 +39,8 @@ class Solver:
         Conditions and episodes.
     fixed
         Rates that are kept as they are.
+    prior
+        Cases that count as much as the figure itself when a band is corrected.
     """
 
     entities: Mapping[str, Condition | Episode]
@@ -47,6 +49,8 @@ class Solver:
     base: dict[str, Floats] = field(default_factory=dict)
     cure: dict[str, Floats] = field(default_factory=dict)  # (2, A), measured where other things than cure end it
     curve: dict[str, Floats] = field(default_factory=dict)  # (2, A) of what is aimed at
+    before: dict[str, Floats] = field(default_factory=dict)  # `factor` as it was in the last pass
+    prior: float = PRIOR
     age: Floats = field(default_factory=lambda: np.zeros(0))  # (N,) ages at the reference date
     sex: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -110,13 +114,15 @@ class Solver:
         for name, entity in self.entities.items():
             if name in self.fixed or not isinstance(entity, Condition) or entity.prevalence is None:
                 continue
+            if name not in lives.spells:  # not drawn in this pass
+                continue
             reached, cases, people = prevalence(lives, entity, alive)
             goal = np.array([entity.prevalence.of("female"), entity.prevalence.of("male")])
             if entity.sex is not None:
                 goal[1 - ("female", "male").index(entity.sex)] = 0
-            old = self.factor.get(name, np.ones_like(goal))
+            old = self.before[name] = self.factor.get(name, np.ones_like(goal))
             expected = goal * people
-            ratio = np.where(expected > 0, (expected + PRIOR) / (cases + PRIOR), 1.0)
+            ratio = np.where(expected > 0, (expected + self.prior) / (cases + self.prior), 1.0)
             self.factor[name] = np.clip(old * ratio**gain, 1 / BOUND, BOUND)
             self.curve.pop(name, None)
             if entity.ends_with or entity.remission_until_stage is not None:

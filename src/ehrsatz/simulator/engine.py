@@ -6,7 +6,7 @@ each from rates that hang on everything before it; drugs and stages follow; deat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,6 +86,7 @@ def live(
     taking: Mapping[tuple[str, str], Floats] | None = None,
     pins: Mapping[str, Pin] | None = None,
     watch: Watch | None = None,
+    watched: Container[str] | None = None,
 ) -> Lives:
     """Draw the lives of people up to the reference date, but not their deaths.
 
@@ -109,6 +110,8 @@ def live(
         Id -> what a quota fixes.
     watch
         The calibrator's.
+    watched
+        Ids of what it looks at; None: everything.
     """
     span = (reference - people.birth) / YEAR
     years = max(1, int(np.ceil(span.max()))) if people.n else 1
@@ -138,10 +141,11 @@ def live(
     for entity in knowledge.entities:
         pin = (pins or {}).get(entity.id)
         base = knowledge.base[entity.id]
+        eye = watch if watched is None or entity.id in watched else None
         if isinstance(entity, Condition):
-            befall(lives, entity, base, pin, watch)
+            befall(lives, entity, base, pin, eye)
         else:
-            strike(lives, entity, base, pin, watch)
+            strike(lives, entity, base, pin, eye)
     revise(lives, knowledge.groups)
     return lives
 

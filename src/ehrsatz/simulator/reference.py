@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,14 @@ def ages(who: People) -> Floats:
     return (day(SimulatorPart().reference) - who.birth) / YEAR
 
 
-def draw(about: Known, engine: Knowledge, who: People, death: Floats, watch: Watch | None = None) -> Population:
+def draw(
+    about: Known,
+    engine: Knowledge,
+    who: People,
+    death: Floats,
+    watch: Watch | None = None,
+    watched: Container[str] | None = None,
+) -> Population:
     """Return the lives of people.
 
     Parameters
@@ -105,9 +112,11 @@ def draw(about: Known, engine: Knowledge, who: People, death: Floats, watch: Wat
         (2, A) deaths a year that nothing explains.
     watch
         The calibrator's.
+    watched
+        Ids of what it looks at; None: everything.
     """
     reference = day(SimulatorPart().reference)
-    lives = live(engine, SEED, who, reference, about.words, watch=watch)
+    lives = live(engine, SEED, who, reference, about.words, watch=watch, watched=watched)
     return Population(lives, die(lives, death, engine.other_causes)[0], death)
 
 

@@ -83,7 +83,8 @@ def _pass(
     works = replace(about.engine.bodyworks, natural=natural.grid, bounds=natural.bounds, growth=natural.growth)
     who = folk(about, n, first)
     solver.meet(ages(who), who.sex)
-    return draw(about, replace(about.engine, bodyworks=works), who, death, solver.watch)
+    watched = solver.entities.keys() - solver.fixed.keys()
+    return draw(about, replace(about.engine, bodyworks=works), who, death, solver.watch, watched)
 
 
 def _corrected(
