@@ -93,7 +93,7 @@ def agrees(one: Comparison) -> bool:
 
 def told(one: Comparison) -> str:
     """Return a figure in words: what, reached, against published."""
-    return f"{one.target}: {figure(one.kind, one.reached)} against {figure(one.kind, one.published)}"
+    return f"{one.target.replace('_', ' ')}: {figure(one.kind, one.reached)} against {figure(one.kind, one.published)}"
 
 
 def figure(kind: str, value: float | None) -> str:
@@ -108,7 +108,7 @@ def figure(kind: str, value: float | None) -> str:
 def row(one: Comparison) -> Told:
     """Return one comparison as plain JSON types, for a table."""
     return {
-        "what": one.target,
+        "what": one.target.replace("_", " "),
         "published": figure(one.kind, one.published),
         "reached": figure(one.kind, one.reached),
         "interval": "none" if one.interval is None else " to ".join(figure(one.kind, end) for end in one.interval),
@@ -190,21 +190,28 @@ def dumbbells(found: Sequence[Comparison]) -> Told:
         "cause": "Deaths by cause",
         "survival": "Five-year relative survival",
         "use": "Use of care",
-        "incidence": "New cases per 1,000 person-years",
+        "incidence": "New cases, as multiples of the published",
     }
     groups: dict[str, list[Told]] = {}
-    for one in found:
-        if one.reached is not None:
-            kind = names[one.kind]
-            if one.kind == "pair":
-                kind += ", odds ratios" if "odds ratio" in one.target else ", shares"
-            if one.kind == "use":
-                kind = "Visits per person and year" if "per person" in one.target else "Hospital stays"
-            scale = 100.0 if one.kind in PERCENT or kind.endswith("shares") else 1.0
-            groups.setdefault(kind, []).append(
-                _cell(_short(one.target), one, scale) | {"unit": "%" if scale > 1 else ""}
-            )
-    return {"dumbbells": [{"title": title, "rows": rows, "unit": rows[0]["unit"]} for title, rows in groups.items()]}
+    units: dict[str, str] = {}
+    for one in sorted(found, key=_off, reverse=True):
+        if one.reached is None:
+            continue
+        kind = names[one.kind]
+        if one.kind == "pair":
+            kind += ", odds ratios" if "odds ratio" in one.target else ", shares"
+        if one.kind == "use":
+            kind = "Visits per person and year" if "per person" in one.target else "Hospital stays"
+        percent = one.kind in PERCENT or kind.endswith("shares")
+        scale = 100.0 if percent else 1.0 / one.published if one.kind == "incidence" else 1.0
+        groups.setdefault(kind, []).append(_cell(_short(one.target), one, scale))
+        units[kind] = "%" if percent else ""
+    return {
+        "dumbbells": [
+            {"title": kind, "rows": groups[kind], "unit": units[kind], "ratio": kind == names["incidence"]}
+            for kind in groups
+        ]
+    }
 
 
 _TAILS = (

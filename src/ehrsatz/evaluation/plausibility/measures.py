@@ -43,7 +43,7 @@ CITED = "The published figures, each with its source, stand in docs/simulator/so
 MEASURES: tuple[Measure, ...] = (
     Measure(
         "rule_errors",
-        "Rows that break a rule",
+        "Rows that break a rule, per million",
         "Rules",
         "minimise",
         0.0,
@@ -56,7 +56,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "rule_warnings",
-        "Rows that a rule calls improbable",
+        "Rows that a rule calls improbable, per million",
         "Rules",
         "minimise",
         0.0,
@@ -68,7 +68,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "code_errors",
-        "Codes that do not exist",
+        "Codes that do not exist, per million",
         "Codes",
         "minimise",
         0.0,
@@ -81,7 +81,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "dangling_keys",
-        "Keys that lead nowhere",
+        "Keys that lead nowhere, per million",
         "Keys",
         "minimise",
         0.0,
@@ -94,7 +94,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "zero_stays",
-        "Visits without a length",
+        "Visits without a length, per million",
         "Keys",
         "minimise",
         0.0,

@@ -19,7 +19,8 @@ from ehrsatz.simulator.module import Condition
 
 LABS = ("sbp", "dbp", "weight", "hba1c", "ldl", "egfr")  # items of the catalogue
 MOST_POINTS = 120  # of one measurement of one patient
-MOST_ROWS = 150  # of conditions, medications, procedures or visits of one patient
+MOST_ROWS = 200  # of conditions or medications of one patient
+MOST_DONE = 2_000  # procedures: dialysis thrice a week is many
 LASTING = 0.5  # years from which on a condition counts as a long one
 
 Told = dict[str, Any]
@@ -178,7 +179,7 @@ def _one(
             .head(MOST_ROWS)
             .iter_rows()
         ],
-        "procedures": [[name, _year(a)] for name, a in done.select("display", "start").head(MOST_ROWS).iter_rows()],
+        "procedures": [[name, _year(a)] for name, a in done.select("display", "start").head(MOST_DONE).iter_rows()],
         "labs": labs,
     }
 

@@ -14,10 +14,9 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ehrsatz.report.charts.base import cut, line, rect, svg, text, tick, ticks
-from ehrsatz.report.format import number
 
 ROW, LAB = 19.0, 50.0  # heights of a lane and of a measurement
-SHARE = 0.24  # of the axis that the early years take
+SHARE, WEIGHT = (0.24, 0.55), 6.0  # least and most of the axis that early years take; a later year is so much wider
 LETTER = 0.56  # width of a letter, in font sizes
 
 
@@ -26,7 +25,7 @@ def timeline(data: Mapping[str, Any], alt: str) -> Markup:
 
     data: `start`, `split` (or null) and `end` in years; `death` with `at` and `label`, or null; `visits`, lanes of
     `marks` (`from`, `to`, `label`, `strong`); `conditions` and `drugs`, lanes of `spans` (`from`, `to`, `label`,
-    `open`); `acute`, `courses` and `procedures` with `at` and `label`; `labs` with `label`, `unit`, `low`, `high` and
+    `open`), like `repeated`; `acute`, `courses` and `procedures` with `at` and `label`; `labs` with `label`, `unit`, `low`, `high` and
     `series` of points.
     """
     return _Drawing(data, 980, 178).draw(alt, "chart life long") + _Drawing(data, 360, 0).draw(alt, "chart life slim")
@@ -48,7 +47,8 @@ class _Drawing:
         year = min(max(year, start), end)
         if split is None:
             return self.left + (self.right - self.left) * (year - start) / max(end - start, 1e-6)
-        middle = self.left + SHARE * (self.right - self.left)
+        share = (split - start) / (split - start + WEIGHT * (end - split))
+        middle = self.left + min(max(share, SHARE[0]), SHARE[1]) * (self.right - self.left)
         if year < split:
             return self.left + (middle - self.left) * (year - start) / max(split - start, 1e-6)
         return middle + (self.right - middle) * (year - split) / max(end - split, 1e-6)
@@ -68,8 +68,10 @@ class _Drawing:
         for lane in data["drugs"]:
             self._bars(lane, "tl-drug")
         self._points("Short courses", data["courses"], "tl-course")
-        self._heading("Done and measured", data["procedures"] or data["labs"])
+        self._heading("Done and measured", data["procedures"] or data["repeated"] or data["labs"])
         self._points("Procedures", data["procedures"], "tl-done")
+        for lane in data["repeated"]:
+            self._bars(lane, "tl-again")
         for lab in data["labs"]:
             self._lab(lab)
         ground = self._ground(top, self.y)
@@ -88,7 +90,7 @@ class _Drawing:
         for year in self._years():
             x = self.x(year)
             out.append(line(x, top, x, bottom, "gridline"))
-            out.append(text(x, top - 5, f"{year:g}", "middle", 10.5))
+            out.append(text(max(x, 14.0), top - 5, f"{year:g}", "middle", 10.5))
         if split is not None:
             out.append(line(self.x(split), top, self.x(split), bottom, "tl-split"))
         out.append(f'<path class="axis" d="M{self.left:.1f} {top:.1f}H{self.right:.1f}"/>')
@@ -221,7 +223,7 @@ class _Drawing:
                 self.parts.append(f'<path class="{css}" d="M{path}"/>')
             if len(spots) <= 40:
                 self.parts += [f'<circle class="tl-dot" cx="{a:.1f}" cy="{b:.1f}" r="1.9"/>' for a, b in spots]
-        last = " / ".join(number(series[-1][1]) for series in lab["series"] if series)
+        last = " / ".join(f"{series[-1][1]:.4g}" for series in lab["series"] if series)
         self.parts.append(text(self.width - 2, y(lab["series"][0][-1][1]) + 4, last, "end", 10.5, "name"))
         self.y += LAB
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,17 @@ STATES = {"within": "within", "off": "off", "by chance": "by chance"}
 def _bands(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
     out = []
     for one in found[:MOST_CONDITIONS]:
-        caption = f"Share of the living that has it. Diamond: published ({one['source']}). Dot: simulated, with its "
-        caption += "95 % interval; hollow where it is off by more than chance."
+        caption = f"Share of the living. Published: {brief(one['source'])}"
         data = {"unit": one["unit"], "panels": one["panels"]}
         out.append(picture("bands", one["title"], caption, _alt(one["title"], one["panels"], one["unit"]), data))
     return out
+
+
+def brief(source: str) -> str:
+    """Return a citation up to its DOI, or its beginning."""
+    found = re.match(r".*?doi:[^\s,;:()]+(?:\([^\s()]*\)[^\s,;:()]*)*", source)
+    words = found[0] if found else source.split(": ")[0]
+    return words if len(words) <= 190 else words[:190].rsplit(" ", 1)[0] + " …"
 
 
 def _alt(title: str, panels: Sequence[Mapping[str, Any]], unit: str) -> str:
@@ -34,8 +41,7 @@ def _ribbons(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[st
     out = []
     for one in found:
         at = [curve_["at"] for curve_ in one["panels"][0]["curves"]]
-        caption = f"Quantiles by age ({', '.join(at)}). Ribbons: published ({one['source']}), the median as a band. "
-        caption += "Lines: simulated, the median thicker; a hollow dot is off by more than chance."
+        caption = f"Quantiles by age ({', '.join(at)}). Published: {brief(one['source'])}"
         middle = [
             {"name": panel["name"], "cells": panel["curves"][len(panel["curves"]) // 2]["cells"]}
             for panel in one["panels"]
@@ -51,14 +57,15 @@ def _dumbbells(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[
             {
                 "label": row["label"],
                 "marks": [
-                    mark("real", "published", row["published"]),
+                    *([] if one["ratio"] else [mark("real", "published", row["published"])]),
                     mark("synthetic", "simulated", row["reached"], row["interval"]),
                 ],
             }
             for row in one["rows"]
         ]
-        caption = "Diamond: published. Circle: simulated, with its 95 % interval."
-        out += dots(one["title"], caption, rows, unit=one["unit"])
+        caption = "Diamond: published. Circle: simulated, with its 95 % interval. What is furthest off comes first."
+        lines_ = [{"at": 1.0, "label": "published"}] if one["ratio"] else []
+        out += dots(one["title"], caption, rows, unit=one["unit"], lines=lines_)
     return out
 
 

@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ehrsatz.clinical import ICD10CM
 from ehrsatz.report.figures.base import Picture, picture
-from ehrsatz.report.format import number
+from ehrsatz.terminology import codes
 
 MOST_BARS = 14  # conditions, and drugs, of one patient
 GAP = 0.3  # years between two prescriptions of a drug that count as one course
 SHORT = 0.2  # years: shorter courses stand together in one lane
 EARLY = 3.0  # years of life before the visits from which on they are drawn narrower
+OFTEN, MOST_OFTEN = 12, 4  # times that make a lane, and such lanes
+UNITS = {"mm[Hg]": "mmHg", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "m[IU]/L": "mIU/L"}
 LABS = (  # lane, items in it
     ("Blood pressure", ("sbp", "dbp")),
     ("Weight", ("weight",)),
@@ -37,8 +40,10 @@ def timeline(told: Told) -> Picture:
         One entry of `evaluation.plausibility.timelines.timelines`.
     """
     end = float(told["end"])
-    lasting, acute = _conditions(told["conditions"], end)
-    drugs, courses = _drugs(told["medications"], end)
+    until = end if told["death"] is None else end + 1.0  # nothing goes on after death
+    lasting, acute = _conditions(told["conditions"], end, until)
+    drugs, courses = _drugs(told["medications"], end, until)
+    done, repeated = _done(told["procedures"])
     visits = told["visits"]
     start, first = float(told["birth"]), min(float(told["routine"]), end - 1.0)
     split = first if first - start > EARLY else None
@@ -51,7 +56,7 @@ def timeline(told: Told) -> Picture:
     main = [lane["label"] for lane in sorted(lasting, key=lambda one: -one["weight"])][:3]
     title = f"{who.capitalize()} of {age}{': ' + ', '.join(main) if main else ''}"
     caption = f"Patient {told['id']}, shown because of: {told['why']}. Born {int(told['birth'])}"
-    caption += f", died {int(told['death'])} ({told['cause']})." if told["death"] is not None else "."
+    caption += f", died {int(told['death'])} of: {_cause(told['cause'])}." if told["death"] is not None else "."
     if split is not None:
         caption += (
             f" Of the years before {split:.0f}, drawn narrower, diagnoses and stays are told, routine care is not."
@@ -67,7 +72,8 @@ def timeline(told: Told) -> Picture:
         "acute": acute,
         "drugs": drugs[:MOST_BARS],
         "courses": courses,
-        "procedures": [{"at": at, "label": _plain(name)} for name, at in told["procedures"]],
+        "procedures": done,
+        "repeated": repeated,
         "labs": _labs(told["labs"]),
     }
     left = max(0, len(lasting) - MOST_BARS) + max(0, len(drugs) - MOST_BARS)
@@ -75,7 +81,13 @@ def timeline(told: Told) -> Picture:
     return picture("timeline", title, caption, alt, data, left)
 
 
-def _conditions(rows: Sequence[Sequence[Any]], end: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _cause(code: str) -> str:
+    return codes().displays.get((ICD10CM, code), code)
+
+
+def _conditions(
+    rows: Sequence[Sequence[Any]], end: float, until: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return lanes of conditions that last, the longest first among those that begin together, and acute ones."""
     lanes: dict[str, dict[str, Any]] = {}
     acute = []
@@ -85,7 +97,7 @@ def _conditions(rows: Sequence[Sequence[Any]], end: float) -> tuple[list[dict[st
             continue
         lane = lanes.setdefault(title, {"label": title, "spans": [], "weight": 0.0})
         stop = end if stop is None else stop
-        lane["spans"].append({"from": onset, "to": stop, "label": _stage(stage, title), "open": stop >= end})
+        lane["spans"].append({"from": onset, "to": stop, "label": _stage(stage, title), "open": stop >= until})
         lane["weight"] += (stop - onset) * (2.0 if stop >= end else 1.0) + 4.0 * (stage is not None)
     return sorted(lanes.values(), key=lambda one: one["spans"][0]["from"]), acute
 
@@ -102,7 +114,9 @@ def _stage(stage: str | None, title: str) -> str:
     return words.removeprefix("stage ") if re.fullmatch(r"stage \w+", words) else words
 
 
-def _drugs(rows: Sequence[Sequence[Any]], end: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _drugs(
+    rows: Sequence[Sequence[Any]], end: float, until: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return lanes of drugs taken for long, with their doses, and short courses."""
     lanes: dict[str, list[dict[str, Any]]] = {}
     for display, start, stop, _ in rows:
@@ -113,7 +127,7 @@ def _drugs(rows: Sequence[Sequence[Any]], end: float) -> tuple[list[dict[str, An
             spans[-1]["to"] = max(spans[-1]["to"], stop)
         else:
             spans.append({"from": start, "to": stop, "label": dose})
-        spans[-1]["open"] = stop >= end
+        spans[-1]["open"] = stop >= until
     long, short = [], []
     for name, spans in lanes.items():
         if max(one["to"] - one["from"] for one in spans) >= SHORT:
@@ -141,9 +155,31 @@ def drug_name(display: str) -> tuple[str, str]:
         plain = re.sub(rf"\b({SALTS})\b", "", name, flags=re.IGNORECASE).strip()
         names.append((plain if len(plain) > 2 and name.lower() != "sodium chloride" else name).lower())
         if found[2] and not found[4]:
-            doses.append(f"{number(float(found[2]))} {found[3].lower()}")
+            doses.append(f"{float(found[2]):g} {found[3].lower()}")
     name = " + ".join(dict.fromkeys(names))
     return name, doses[0] if len(names) == 1 and doses else ""
+
+
+def _done(rows: Sequence[Sequence[Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what was done now and then, and lanes of what was done again and again, as dialysis."""
+    times: dict[str, list[float]] = {}
+    for name, at in rows:
+        times.setdefault(_plain(name), []).append(at)
+    once, often = [], []
+    for name, moments in times.items():
+        if len(moments) < OFTEN:
+            once += [{"at": at, "label": name} for at in moments]
+            continue
+        spans: list[dict[str, Any]] = []
+        for at in moments:
+            if spans and at - spans[-1]["to"] < GAP:
+                spans[-1]["to"] = at
+            else:
+                spans.append({"from": at, "to": at, "label": "", "open": False})
+        often.append({"label": f"{name} ({len(moments):,})", "spans": spans, "n": len(moments)})
+    often.sort(key=lambda one: -one["n"])
+    lanes = [{"label": one["label"], "spans": one["spans"]} for one in often[:MOST_OFTEN]]
+    return sorted(once, key=lambda one: (one["at"], one["label"])), lanes
 
 
 def _plain(display: str) -> str:
@@ -180,7 +216,7 @@ def _labs(labs: Told) -> list[dict[str, Any]]:
         out.append(
             {
                 "label": label,
-                "unit": here[0]["unit"] or "",
+                "unit": UNITS.get(here[0]["unit"], here[0]["unit"] or ""),
                 "low": min(lows) if lows and len(lows) == len(here) else None,
                 "high": max(highs) if highs and len(highs) == len(here) else None,
                 "series": [one["points"] for one in here],
