@@ -118,8 +118,10 @@ class Schedules(Part):
     @model_validator(mode="after")
     def _sourced(self) -> Self:
         for one in self.countries.values():
-            parts = [*one.vaccines, one.influenza, *([one.pregnancy] if one.pregnancy else [])]
-            if absent := {part.source for part in parts} - set(self.sources):
+            named = {vaccine.source for vaccine in one.vaccines} | {one.influenza.source}
+            if one.pregnancy is not None:
+                named.add(one.pregnancy.source)
+            if absent := named - set(self.sources):
                 raise ValueError(f"expected every source among the sources; absent: {', '.join(sorted(absent))}")
         return self
 

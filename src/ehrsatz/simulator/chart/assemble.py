@@ -11,6 +11,8 @@ from ehrsatz.simulator.catalogue import Catalogue
 from ehrsatz.simulator.chart import done, drugs, last, measure, needs, plans, problems, screenings
 from ehrsatz.simulator.chart.asks import CLASS, Asks
 from ehrsatz.simulator.chart.immunise import Immunise
+from ehrsatz.simulator.chart.maternity import Maternity
+from ehrsatz.simulator.chart.newborn import Newborn
 from ehrsatz.simulator.chart.part import Chart, Part
 from ehrsatz.simulator.chart.visits import ask_all
 from ehrsatz.simulator.history import History, Ints
@@ -36,7 +38,7 @@ POINTERS = (("observation", "order"), ("report", "order"), ("goal", "careplan"))
 
 def parts() -> tuple[Part, ...]:
     """Return the parts of care beside the ordinary one, in their order."""
-    return (Immunise(),)
+    return (Maternity(), Newborn(), Immunise())
 
 
 def records(
