@@ -9,6 +9,7 @@ import numpy as np
 from ehrsatz.clinical import ICD10CM
 from ehrsatz.simulator.catalogue import Catalogue
 from ehrsatz.simulator.chart import done, drugs, last, measure, needs, plans, problems, screenings
+from ehrsatz.simulator.chart.allergies import Allergies, spared
 from ehrsatz.simulator.chart.asks import CLASS, Asks
 from ehrsatz.simulator.chart.immunise import Immunise
 from ehrsatz.simulator.chart.maternity import Maternity
@@ -38,7 +39,7 @@ POINTERS = (("observation", "order"), ("report", "order"), ("goal", "careplan"))
 
 def parts() -> tuple[Part, ...]:
     """Return the parts of care beside the ordinary one, in their order."""
-    return (Maternity(), Newborn(), Immunise())
+    return (Maternity(), Newborn(), Immunise(), Allergies())
 
 
 def records(
@@ -59,6 +60,7 @@ def records(
     country
         ISO 3166-1: whose schedule of immunisations is kept.
     """
+    history = spared(history)
     chart = Chart(history, catalogue, book, Asks(history), country)
     others = parts()
     chart.found = ask_all(chart.asks, history, book)

@@ -75,7 +75,8 @@ def _short(
     days = course.treatment.days or 7.0
     end = history.people.end[encounters.person[row]]
     start = np.minimum(encounters.start[row] + 15 * MINUTES, encounters.stop[row] - MINUTES)
-    stop = start + days
+    taken = np.clip(course.stop[keep] - course.start[keep], 60 * MINUTES, days)  # of those who had to stop
+    stop = start + np.where(course.stopped[keep] >= 0, taken, days)
     return _part(book, course, row, start, np.where(stop < end, stop, np.nan), days, 0, course.stopped[keep], end, True)
 
 
