@@ -206,7 +206,7 @@ def _until(moment: Floats, end: Floats) -> Floats:
 
 def _spells(spell: Spell, lives: Lives, end: Floats) -> Spells:
     onset = _moment(lives, spell.rows, spell.onset)
-    keep = onset < end[spell.rows]
+    keep = (onset < end[spell.rows]) & (spell.stop > spell.onset)
     rows = spell.rows[keep]
     reached = spell.stage_from[keep]
     stages = np.where(np.isnan(reached), np.nan, np.where(reached < np.inf, 0.0, np.inf))

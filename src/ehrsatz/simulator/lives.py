@@ -213,6 +213,10 @@ class Lives:
     ) -> None:
         """Note effects of people between ages; those of nobody too, for the bounds of the healthy."""
         for effect in effects:
+            if effect.low is not None and effect.years > 0:  # the level is reached when the condition is, not after it
+                begin = np.maximum(start - effect.years, 0)
+                self.influences.setdefault(effect.process, []).append(Influence(effect, rows, begin, stop, scale))
+                continue
             self.influences.setdefault(effect.process, []).append(Influence(effect, rows, start, stop, scale))
 
     # ------------------------------------------------------------------ what came first

@@ -181,8 +181,8 @@ def revise(lives: Lives, groups: Mapping[str, str]) -> None:
             start = lives.starts.get(name)
             if start is None:
                 continue
-            ends = start[spell.rows]
-            later = (ends > spell.onset) & (ends < spell.stop)
+            ends = np.maximum(start[spell.rows], spell.onset)  # where the other came first, it never was
+            later = ends < spell.stop
             spell.stop[later] = ends[later]
             lives.stops[spell.condition.id][spell.rows[later]] = ends[later]
     for course in lives.courses:
