@@ -35,7 +35,7 @@ def smooth(
     table
         Figures per band.
     ages
-        The curve is 0 below the lowest and above the highest.
+        The curve is 0 below the lowest.
     factor
         (2, bands) multiplied to the figures, the calibrator's.
     people
@@ -45,7 +45,7 @@ def smooth(
     lows = np.array(table.ages)
     highs = np.r_[lows[1:], max(95.0, lows[-1] + 15)]
     years = np.arange(AGES) + 0.5
-    inside = (years >= np.maximum(lows, ages[0])[:, None]) & (years < np.minimum(highs, ages[1])[:, None])  # (bands, A)
+    inside = (years >= np.maximum(lows, ages[0])[:, None]) & (years < highs[:, None])  # (bands, A)
     out = np.zeros((2, AGES))
     for s, sex in enumerate(SEXES):
         values = np.array(table.of(sex)) * (1.0 if factor is None else factor[s])
@@ -64,7 +64,7 @@ def smooth(
                 curve = np.full(AGES, float(y[0]) if len(y) else 0.0)
             else:
                 curve = np.asarray(PchipInterpolator(x, y, extrapolate=False)(np.clip(years, x[0], x[-1])))
-            curve = np.where((years < ages[0]) | (years >= ages[1]), 0.0, np.maximum(curve, 0))
+            curve = np.where(years < ages[0], 0.0, np.maximum(curve, 0))
             mean = weight @ curve
             fit = (mean > 0) & (wanted_ > 0)
             goal = np.where(fit, goal * np.clip(wanted_ / np.where(fit, mean, 1.0), 0.7, 1.4), goal)

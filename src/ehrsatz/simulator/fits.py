@@ -159,13 +159,17 @@ def _shifted(about: Known, before: Population, after: Population, asked: set[str
         knots, levels = np.array(one.quantiles.ages), np.array(one.quantiles.probabilities)
         middle = np.flatnonzero((levels >= MIDDLE[0]) & (levels <= MIDDLE[1]))
         edges = np.r_[0.0, (knots[1:] + knots[:-1]) / 2, float(AGES)]
+        read = []
+        for drawn in (before, after):
+            rows = np.flatnonzero(drawn.of((-1, 18.0, float(AGES))))
+            read.append((readings(about, drawn.lives, name, rows), drawn.lives.sex[rows], drawn.lives.span[rows]))
         for k, knot in enumerate(knots):
             if knot < 20:
                 continue
             for s, table in enumerate((one.quantiles.female, one.quantiles.male)):
                 cell = (s, float(max(edges[k], 18)), float(edges[k + 1]))
                 old, new = (
-                    readings(about, p.lives, name, np.flatnonzero(p.of(cell))) for p in (before, after)
+                    values[(sex == s) & (age >= cell[1]) & (age < cell[2])] for values, sex, age in read
                 )  # fmt: skip
                 if len(new) < 300 or len(old) < 300:
                     continue
@@ -179,6 +183,6 @@ def _shifted(about: Known, before: Population, after: Population, asked: set[str
                     continue
                 m = int(np.argmax(np.where(far, np.abs(got / wanted - 1), 0)))  # the worst of a group stands for it
                 label = f"{name} p{100 * levels[middle[m]]:02.0f}"
-                values = (float(wanted[m]), float(was[m]), float(got[m]))
-                yield {**row("published", "quantile", label, cell, one.unit, values, one.quantiles.source),
+                told = (float(wanted[m]), float(was[m]), float(got[m]))
+                yield {**row("published", "quantile", label, cell, one.unit, told, one.quantiles.source),
                        "met": False}  # fmt: skip
