@@ -173,15 +173,27 @@ def identifiers() -> list[Picture]:
     return table("Where identifiers come from", caption, ("Column", "Range", "Set apart by"), IDENTIFIERS)
 
 
+OPENING = {
+    "privacy-officer": (
+        "Nobody is in it. No record of a person was read, copied or learned from: the simulator knows published "
+        "figures, and a seed decides who is drawn. The same seed gives the same people to anybody.",
+        "There is nothing to re-identify, so no attack was run. A person who bears a name, a birthday or a history "
+        "that stands here does so by chance.",
+        "Files that you added (modules, figures to calibrate to) are your own: figures of very small groups can point "
+        "at people, and are not checked here.",
+    ),
+}
+
 COHORT = Edition(
-    "simulated",
-    READERS,
-    THEMES,
-    LIMITS,
-    GLOSSARY,
-    DECISIONS,
-    WORDS,
-    DRAWN,
-    ("Rules", "Quotas", "Prevalence", "Labs and vitals", "Life and death", "Use of care", "Codes"),
-    residual,
+    id="simulated",
+    readers=READERS,
+    themes=THEMES,
+    limits=LIMITS,
+    glossary=GLOSSARY,
+    decisions=DECISIONS,
+    words=WORDS,
+    drawn=DRAWN,
+    opening=OPENING,
+    led=("Rules", "Quotas", "Prevalence", "Labs and vitals", "Life and death", "Use of care", "Codes"),
+    residual=residual,
 )

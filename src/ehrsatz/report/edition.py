@@ -32,6 +32,8 @@ class Edition:
         Phrases of the page, by name; those that are empty leave out what they stand for.
     drawn
         Key of a score's details -> what draws it.
+    opening
+        Id of a reader -> sentences that open that page.
     led
         Themes whose sentences open the first page.
     residual
@@ -46,6 +48,7 @@ class Edition:
     decisions: Mapping[str, tuple[str, str]] = field(default_factory=lambda: DECISIONS)
     words: Mapping[str, str] = field(default_factory=lambda: WORDS)
     drawn: Mapping[str, Draw] = field(default_factory=lambda: DRAWN)
+    opening: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     led: tuple[str, ...] = LED
     residual: Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], list[dict[str, str]]] | None = None
 

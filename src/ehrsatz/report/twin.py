@@ -266,7 +266,7 @@ def _page(
         "reader": reader.name,
         "question": reader.question,
         "counts": _counts(here),
-        "sentences": _opening(themes),
+        "sentences": [*edition.opening.get(reader.id, ()), *_opening(themes)],
         "themes": themes,
         "also": [name for name in reader.also if name in extra_named or any(one["theme"] == name for one in scores)],
     }

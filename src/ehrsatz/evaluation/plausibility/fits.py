@@ -52,7 +52,7 @@ def fit(name: str, found: Iterable[Comparison], n: int, shape: Shape | None = No
     """
     mine = [one for one in found if one.kind in KINDS[name]]
     if not mine:
-        return absent(name, "Does not apply: the package holds no published figures of this kind for this country.", n)
+        return absent(name, "The package holds no published figures of this kind for this country.", n)
     judged = [one for one in mine if can_judge(one)]
     few = len(mine) - len(judged)
     if len(judged) < LEAST:
@@ -204,7 +204,8 @@ def dumbbells(found: Sequence[Comparison]) -> Told:
             kind = "Visits per person and year" if "per person" in one.target else "Hospital stays"
         percent = one.kind in PERCENT or kind.endswith("shares")
         scale = 100.0 if percent else 1.0 / one.published if one.kind == "incidence" else 1.0
-        groups.setdefault(kind, []).append(_cell(_short(one.target), one, scale))
+        words = one.target.split(", ")[0] if one.kind == "correlation" else one.target
+        groups.setdefault(kind, []).append(_cell(_short(words), one, scale))
         units[kind] = "%" if percent else ""
     return {
         "dumbbells": [

@@ -200,9 +200,10 @@ MEASURES: tuple[Measure, ...] = (
         "calibration_fit",
         "Your own figures",
         "Your figures",
-        "Shares of the living adults that the scenario asks for, against what was reached; within 5 %, or no further "
-        "than chance explains.",
-        "What else changed with them: published figures of these conditions are not judged any more.",
+        "Figures of the calibration file, and shares of adults that the scenario asks for, against what was reached in "
+        "the reference population of the calibration.",
+        "What was not asked for, but for published figures that no longer fit: they stand beside. Published figures of "
+        "what was asked for are not judged any more.",
     ),
 )
 BY_NAME: Mapping[str, Measure] = {one.name: one for one in MEASURES}

@@ -16,7 +16,8 @@ from markupsafe import Markup, escape
 from ehrsatz.report.charts.base import cut, line, rect, svg, text, tick, ticks
 
 ROW, LAB = 19.0, 50.0  # heights of a lane and of a measurement
-SHARE, WEIGHT = (0.24, 0.55), 6.0  # least and most of the axis that early years take; a later year is so much wider
+SHARE = (0.24, 0.55)  # of the axis that the early years take, least and most
+WEIGHT = 6.0  # how much wider a later year is
 LETTER = 0.56  # width of a letter, in font sizes
 
 
@@ -25,8 +26,8 @@ def timeline(data: Mapping[str, Any], alt: str) -> Markup:
 
     data: `start`, `split` (or null) and `end` in years; `death` with `at` and `label`, or null; `visits`, lanes of
     `marks` (`from`, `to`, `label`, `strong`); `conditions` and `drugs`, lanes of `spans` (`from`, `to`, `label`,
-    `open`), like `repeated`; `acute`, `courses` and `procedures` with `at` and `label`; `labs` with `label`, `unit`, `low`, `high` and
-    `series` of points.
+    `open`), like `repeated`; `acute`, `courses` and `procedures` with `at` and `label`; `labs` with `label`, `unit`,
+    `low`, `high` and `series` of points.
     """
     return _Drawing(data, 980, 178).draw(alt, "chart life long") + _Drawing(data, 360, 0).draw(alt, "chart life slim")
 

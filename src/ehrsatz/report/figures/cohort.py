@@ -24,8 +24,8 @@ def _bands(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str,
 def brief(source: str) -> str:
     """Return a citation up to its DOI, or its beginning."""
     found = re.match(r".*?doi:[^\s,;:()]+(?:\([^\s()]*\)[^\s,;:()]*)*", source)
-    words = found[0] if found else source.split(": ")[0]
-    return words if len(words) <= 190 else words[:190].rsplit(" ", 1)[0] + " …"
+    words = found[0] if found else source
+    return words if len(words) <= 170 else words[:170].rsplit(" ", 1)[0] + " …"
 
 
 def _alt(title: str, panels: Sequence[Mapping[str, Any]], unit: str) -> str:
@@ -138,6 +138,20 @@ def _quotas(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str
     return table("Quota by quota", "Counted again from the tables.", head, rows)
 
 
+def _asked(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    head = ("Figure", "Asked for", "Before", "Reached", "")
+    rows = [
+        [one["what"], one["asked"], one["before"], one["reached"], "met" if one["met"] else "not met"] for one in found
+    ]
+    return table("Figures of your own", "Before: what the published knowledge gives.", head, rows)
+
+
+def _lost(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    rows = [[one["what"], one["asked"], one["before"], one["reached"]] for one in found]
+    caption = "Published figures that moved away from where they were, beyond their bound."
+    return table("What no longer fits", caption, ("Figure", "Published", "Before", "Now"), rows)
+
+
 DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Picture]]] = {
     "curves": _curves,
     "glycaemia": _glycaemia,
@@ -149,5 +163,7 @@ DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Pict
     "rule_themes": _themes,
     "code_systems": _systems,
     "links": _links,
+    "asked": _asked,
+    "lost": _lost,
     "figures": _figures,
 }

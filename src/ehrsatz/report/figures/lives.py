@@ -165,7 +165,8 @@ def _done(rows: Sequence[Sequence[Any]]) -> tuple[list[dict[str, Any]], list[dic
     times: dict[str, list[float]] = {}
     for name, at in rows:
         times.setdefault(_plain(name), []).append(at)
-    once, often = [], []
+    once: list[dict[str, Any]] = []
+    often: list[tuple[int, dict[str, Any]]] = []
     for name, moments in times.items():
         if len(moments) < OFTEN:
             once += [{"at": at, "label": name} for at in moments]
@@ -176,9 +177,8 @@ def _done(rows: Sequence[Sequence[Any]]) -> tuple[list[dict[str, Any]], list[dic
                 spans[-1]["to"] = at
             else:
                 spans.append({"from": at, "to": at, "label": "", "open": False})
-        often.append({"label": f"{name} ({len(moments):,})", "spans": spans, "n": len(moments)})
-    often.sort(key=lambda one: -one["n"])
-    lanes = [{"label": one["label"], "spans": one["spans"]} for one in often[:MOST_OFTEN]]
+        often.append((len(moments), {"label": f"{name} ({len(moments):,})", "spans": spans}))
+    lanes = [lane for _, lane in sorted(often, key=lambda one: -one[0])[:MOST_OFTEN]]
     return sorted(once, key=lambda one: (one["at"], one["label"])), lanes
 
 
