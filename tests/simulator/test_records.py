@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from ehrsatz.clinical import CLASSES, DISPOSITIONS, ICD10CM, LOINC, RXNORM, SNOMED, UCUM
+from ehrsatz.clinical import CLASSES, CVX, DISPOSITIONS, ICD10CM, LOINC, RXNORM, SNOMED, UCUM
 from ehrsatz.simulator.catalogue import Catalogue, catalogue
 from ehrsatz.simulator.chart import formulas
 from ehrsatz.simulator.chart.assemble import records
@@ -48,6 +48,9 @@ SYSTEMS = {  # columns that point into the book -> systems that they may name
     ("medication", "reason"): {ICD10CM},
     ("procedure", "reason"): {ICD10CM},
     ("order", "reason"): {ICD10CM},
+    ("immunization", "code"): {CVX},
+    ("allergy", "code"): {SNOMED, RXNORM},
+    ("allergy", "reaction"): {SNOMED},
 }
 
 
@@ -338,7 +341,19 @@ def test_a_patient_is_the_same_in_another_shard(
         assert (getattr(met, name)[mine] == getattr(other.encounters, name)).all(), name
     for name in ("code", "reason", "specialty"):
         assert words(getattr(met, name)[mine], book) == words(getattr(other.encounters, name), other_book), name
-    pointed = {"code", "snomed", "text", "reason", "unit", "route", "stop_reason", "stage", "modality", "site"}
+    pointed = {
+        "code",
+        "snomed",
+        "reaction",
+        "text",
+        "reason",
+        "unit",
+        "route",
+        "stop_reason",
+        "stage",
+        "modality",
+        "site",
+    }
     for table, rows in written.rows.items():
         here = whose(rows, met, HALF)
         assert here.sum() == len(other.rows[table]["encounter"]), table

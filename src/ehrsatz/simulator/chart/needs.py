@@ -57,7 +57,7 @@ class Wishes:
         encounter = encounter[keep]
         after = np.broadcast_to(np.asarray(offset, np.float64), keep.shape)[keep]
         length = self.encounters.stop[encounter] - self.encounters.start[encounter]
-        after = np.minimum(after, length * 0.9)
+        after = np.minimum(after, np.maximum(length * 0.9, length - 5 * MINUTES))
         minute = np.floor(after * 1440 + 1e-6)
         self._parts.append((panel, encounter, minute))
 
