@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ehrsatz.clinical import SEXES
 from ehrsatz.simulator.module import Condition, Episode, Table
-from ehrsatz.simulator.targets import Targets, rates
+from ehrsatz.simulator.targets import Targets, keys, rates
 
 YEAR = 365.25
 OLDEST = 120
@@ -39,22 +39,17 @@ class Folk:
 
     @property
     def alive(self) -> Flags:
+        """Who is born and not dead at the reference date (N,)."""
         return (self.birth <= self.reference) & ~(self.death <= self.reference)
 
     @property
     def age(self) -> Floats:
+        """Ages in years at the reference date (N,), of the dead too."""
         return (self.reference - self.birth) / YEAR
 
 
-def keys(entity: Condition | Episode) -> set[tuple[str, str]]:
-    """Return the codes (ICD-10-CM, SNOMED CT or nothing) that stand in records of a condition or an episode."""
-    out = {(entity.icd10, entity.snomed or "")}
-    if isinstance(entity, Condition):
-        out |= {(one.icd10 or entity.icd10, one.snomed or entity.snomed or "") for one in entity.stages}
-    return out
-
-
 def folk(patient: pl.DataFrame, reference: datetime.date, years: float) -> Folk:
+    """Read the patients of a shard; the day of reference is in."""
     end = float((reference - datetime.date(1970, 1, 1)).days) + 1  # the day is in
     return Folk(
         birth=patient["birth_date"].to_physical().to_numpy().astype(np.float64),
@@ -73,6 +68,7 @@ def days(column: pl.Series) -> Floats:
 
 
 def by_age(people: Folk, who: Flags) -> Floats:
+    """Count some of the people (N,) by sex and whole age at the reference date (2, OLDEST)."""
     out = np.zeros((2, OLDEST))
     np.add.at(out, (people.sex[who], np.clip(people.age[who].astype(np.int64), 0, OLDEST - 1)), 1)
     return out
@@ -106,6 +102,7 @@ class Found:
 
 
 def conditions(condition: pl.DataFrame, people: Folk, plan: Targets) -> Found:
+    """Read the rows whose codes stand for a condition or an episode that is compared."""
     entities: list[Condition | Episode] = [*plan.conditions]
     entities += [one for one in plan.incident if isinstance(one, Episode)]
     names = {one.id: k for k, one in enumerate(entities)}
@@ -143,6 +140,7 @@ def band_of(ages: tuple[float, ...], age: Floats) -> Ints:
 
 
 def prevalence(people: Folk, plan: Targets, found: Found) -> dict[str, Floats]:
+    """Count who has what at the reference date: by band of each table, by number of groups, in pairs."""
     n = len(people.birth)
     now = (found.recorded <= people.reference) & ~(found.abatement <= people.reference)
     has = np.zeros((n, len(found.names)), bool)
@@ -187,6 +185,7 @@ def _cells(people: Folk, table: Table, rows: Ints, age: Floats) -> Floats:
 
 
 def incidence(people: Folk, plan: Targets, found: Found) -> dict[str, Floats]:
+    """Count new cases of the years before the reference date, by sex and band of each table."""
     new = np.r_[True, (np.diff(found.person) != 0) | (np.diff(found.entity) != 0)] if len(found.person) else np.zeros(0)
     inside = (found.onset > people.start) & (found.onset <= people.reference)
     age = (found.onset - people.birth[found.person]) / YEAR

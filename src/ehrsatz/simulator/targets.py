@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -191,14 +192,21 @@ class Targets:
 
     @cached_property
     def incident(self) -> tuple[Condition | Episode, ...]:
-        """Conditions and episodes with a published incidence in the whole population, the same in every year."""
+        """Conditions and episodes with a published incidence in the whole population, the same in every year.
+
+        Those whose codes stand for something else too are left out: a reader of the tables cannot tell them apart.
+        """
         out: list[Condition | Episode] = [
-            one for one in self.modules.conditions.values() if one.incidence is not None and not one.requires
+            one
+            for one in self.modules.conditions.values()
+            if one.incidence is not None and not (one.requires or one.rare)
         ]
         for episode in self.modules.episodes.values():
             if not (episode.id in GIVEN or episode.requires or episode.years or episode.first_year or episode.phase):
                 out.append(episode)
-        return tuple(out)
+        every: list[Condition | Episode] = [*self.modules.conditions.values(), *self.modules.episodes.values()]
+        owners = Counter(pair for one in every for pair in keys(one))
+        return tuple(one for one in out if all(owners[pair] == 1 for pair in keys(one)))
 
     @cached_property
     def correlated(self) -> tuple[ProcessPair, ...]:
@@ -302,6 +310,14 @@ def read_published(path: Path = FILE) -> Published:
             "Correct the places named below.",
             problems=[f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)],
         ) from None
+
+
+def keys(entity: Condition | Episode) -> set[tuple[str, str]]:
+    """Return the codes (ICD-10-CM, SNOMED CT or nothing) that stand in records of a condition or an episode."""
+    out = {(entity.icd10, entity.snomed or "")}
+    if isinstance(entity, Condition):
+        out |= {(one.icd10 or entity.icd10, one.snomed or entity.snomed or "") for one in entity.stages}
+    return out
 
 
 def rates(entity: Condition | Episode) -> Table:
