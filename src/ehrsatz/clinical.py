@@ -101,7 +101,10 @@ def _event(name: str, key: str, *columns: Column, extra: tuple[Link, ...] = (), 
 
 
 def _tables() -> list[Table]:
-    text, category, number, integer = "text", "category", "number", "integer"
+    text: Kind = "text"
+    category: Kind = "category"
+    number: Kind = "number"
+    integer: Kind = "integer"
     return [
         Table(
             "patient",

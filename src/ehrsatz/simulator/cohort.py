@@ -290,11 +290,11 @@ def _quota(
         assert isinstance(entity, Condition)
         avoided = next(one for one in entity.treatments if one.id == drug).avoid
         for name in avoided:
-            other, _, stage = name.partition(".")
-            if stage:
+            other, _, later = name.partition(".")
+            if later:
                 ids = [one.id for one in getattr(known[other], "stages", ())]
-                if other in must and must[other][0] >= ids.index(stage):
-                    problems.append(f"{where}: {drug} is not given to people with {other} from {stage} on")
+                if other in must and must[other][0] >= ids.index(later):
+                    problems.append(f"{where}: {drug} is not given to people with {other} from {later} on")
             elif name in must:
                 problems.append(f"{where}: {drug} is not given to people with {name}")
             elif name in known:

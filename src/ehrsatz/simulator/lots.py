@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ehrsatz.simulator.lives import CANDIDATE, Pin
 from ehrsatz.simulator.persons import people
 from ehrsatz.simulator.population import demographics
 
+OWN = ("income", "adherence", "care_seeking", "smoked_from", "smoked_to")
 HABITS = ("education", "housing", "alcohol", "activity")
 
 
@@ -88,7 +90,7 @@ def _other(known: Known, cohort: Cohort, part: People, j: int) -> People:
     )
     attributes = {**part.attributes, **{name: drawn[name].astype(np.int64) for name in HABITS}}
     attributes["income"] = drawn["quintile"].astype(np.int64) - 1
-    values = {name: drawn[name] for name in ("income", "adherence", "care_seeking", "smoked_from", "smoked_to")}
+    values: dict[str, Any] = {name: drawn[name].astype(np.float64) for name in OWN}
     return replace(part, attributes=attributes, **values)
 
 
@@ -103,8 +105,7 @@ def _become(folk: People, rows: Ints, candidates: list[People], chosen: Ints) ->
     attributes = {
         name: mixed(values, [one.attributes[name] for one in candidates]) for name, values in folk.attributes.items()
     }
-    arrays = {
-        name: mixed(getattr(folk, name), [getattr(one, name) for one in candidates])
-        for name in ("income", "adherence", "care_seeking", "smoked_from", "smoked_to")
+    arrays: dict[str, Any] = {
+        name: mixed(getattr(folk, name), [getattr(one, name) for one in candidates]) for name in OWN
     }
     return replace(folk, attributes=attributes, **arrays)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ehrsatz.clinical import MARITAL
@@ -12,7 +14,10 @@ from ehrsatz.simulator.knowledge import Known
 from ehrsatz.simulator.population import demographics
 from ehrsatz.simulator.pregnancy import PREGNANCY
 
+OTHER = ("group", "blood", "language", "smoking", "quintile")
+REAL = ("birth", "income", "adherence", "care_seeking", "smoked_from", "smoked_to")
 ATTRIBUTES = ("race", "ethnicity", "region", "education", "housing", "insurance", "alcohol", "activity", "marital")
+WHOLE = ("sex", *ATTRIBUTES, *OTHER)
 
 
 def people(known: Known, cohort: Cohort, number: Ints) -> People:
@@ -32,54 +37,64 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
     everyone = blocks(number)
     low, high = cohort.ages(everyone)
     sexes = cohort.sexes(everyone)
-    pins = {"sex": sexes, "age_range": (low, high), "reference": cohort.reference, "window_years": cohort.history_years}
-    drawn = demographics(cohort.seed, known.locale, everyone, **pins)
+    draw = partial(
+        demographics,
+        cohort.seed,
+        known.locale,
+        everyone,
+        sex=sexes,
+        age_range=(low, high),
+        reference=cohort.reference,
+        window_years=cohort.history_years,
+    )
+    first = draw()
     families = link(
         cohort.seed,
         everyone,
-        drawn["birth"].astype(np.float64),
-        drawn["sex"],
-        drawn["group"],
+        first["birth"].astype(np.float64),
+        first["sex"].astype(np.int64),
+        first["group"].astype(np.int64),
         fertility(known),
         cohort.reference,
         free=np.ones(len(everyone), bool),
         mothers=~cohort.wants(everyone, PREGNANCY),
     )
-    drawn = demographics(cohort.seed, known.locale, everyone, mother=families.mother, spouse=families.spouse, **pins)
+    drawn = draw(mother=families.mother, spouse=families.spouse)
     here = np.isin(everyone, number)
-    found = {name: values[here] for name, values in drawn.items()}
-    birth = found["birth"].astype(np.float64)
+    whole = {name: drawn[name][here].astype(np.int64) for name in WHOLE if name in drawn}
+    real = {name: drawn[name][here].astype(np.float64) for name in REAL}
+    birth = real["birth"]
     window = np.maximum(birth, cohort.reference - cohort.history_years * YEAR)
     start = np.where(cohort.group(number) >= 0, np.maximum(birth, cohort.index(number)), window)
-    attributes = {name: found[name].astype(np.int64) for name in ATTRIBUTES}
-    attributes["income"] = found["quintile"].astype(np.int64) - 1
+    attributes = {name: whole[name] for name in ATTRIBUTES}
+    attributes["income"] = whole["quintile"] - 1
     spouse = families.spouse[here]
     attributes["marital"] = np.where(spouse >= 0, MARITAL.index("married"), attributes["marital"])
     n = len(number)
-    seeking = found["care_seeking"]
+    seeking = real["care_seeking"]
     if known.seeking is not None:  # a calibration to how often people are seen
         age = np.clip((cohort.reference - birth) / YEAR, 0, known.seeking.shape[1] - 1).astype(np.int64)
-        seeking = seeking * known.seeking[found["sex"].astype(np.int64), age]
+        seeking = seeking * known.seeking[whole["sex"], age]
     return People(
         number=number,
         birth=birth,
-        sex=found["sex"].astype(np.int64),
+        sex=whole["sex"],
         start=start,
         end=np.full(n, cohort.reference),
         death=np.full(n, np.nan),
         cause=np.full(n, -1, np.int64),
         attributes=attributes,
-        income=found["income"],
-        adherence=found["adherence"],
+        income=real["income"],
+        adherence=real["adherence"],
         care_seeking=seeking,
-        smoked_from=found["smoked_from"],
-        smoked_to=found["smoked_to"],
+        smoked_from=real["smoked_from"],
+        smoked_to=real["smoked_to"],
         mother=_in(families.mother[here], cohort.n),
         father=_in(families.father[here], cohort.n),
         spouse=_in(spouse, cohort.n),
         deliveries=deliveries(cohort.seed, everyone, families, drawn["birth"].astype(np.float64), number),
         record_from=np.maximum(birth, cohort.reference - cohort.record_years * YEAR),
-        other={name: found[name] for name in ("group", "blood", "language", "smoking", "quintile") if name in found},
+        other={name: whole[name] for name in OTHER if name in whole},
     )
 
 

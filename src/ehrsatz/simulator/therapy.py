@@ -59,8 +59,8 @@ def treat(lives: Lives, spell: Spell) -> None:
         who = who[chosen]
         course = _course(lives, treatment, condition.icd10, condition.id, rows[who], begin[who], stop[who], None)
         if must is not None:
-            kept = course.stop <= must[course.rows]
-            course.stop[kept], course.stopped[kept] = stop[who][kept], -1
+            early = course.stop <= must[course.rows]
+            course.stop[early], course.stopped[early] = stop[who][early], -1
         if treatment.after is not None and treatment.instead:
             former = made[treatment.after]
             ended = former.stop[who] > course.start
