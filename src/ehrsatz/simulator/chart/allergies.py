@@ -275,7 +275,7 @@ def _onset(chart: Chart, one: Drugs) -> Floats:
             np.minimum.at(first, course.person, course.start)
     met = chart.encounters
     assert met is not None
-    codes = np.array(sorted(chart.book.place(RXNORM, code) for code in one.members))
+    codes = [k for k, (system, code) in enumerate(chart.book.entries) if system == RXNORM and code in one.members]
     ordered = np.full(people.n, np.inf)
     for rows in chart.rows.get("medication", []):
         here = np.isin(rows["code"], codes)
