@@ -35,6 +35,8 @@ DEVIATION = {  # item: size, shares of its variance over half a day, over three 
     "temperature": (0.42, 0.74, 0.14),
 }
 OXYGEN, AIMED = 0.6, 97.5  # oxygen makes up so much of what lacks to this saturation (%) and pressure (mm[Hg]); assumed
+HELD = {"sbp": 72.0, "dbp": 38.0}  # pressures below which a fall is mostly held; assumed, mean pressure of 50
+WARD = 375  # minute of the day of the rounds: a quarter past six
 KNOTS = (0.5, 0.125)  # days
 BREATHING = ("A41.9", "R65.21", "J18.9", "J44.1", "U07.1", "J10.00", "J45.901", "T40.2X1A", "T07.XXXA", "I50.23",
              "E10.10", "E11.10", "G40.901")  # fmt: skip
@@ -140,7 +142,10 @@ def _every(met: Encounters, rows: Ints, hours: float, since: float, until: float
     count = np.maximum(np.floor((np.minimum(length, until) - since) / step), -1).astype(np.int64) + 1
     at = np.repeat(np.arange(len(rows)), count)
     k = np.arange(len(at)) - np.repeat(np.cumsum(count) - count, count)
-    return rows[at].astype(np.int64), (since + k * step).astype(np.float64)
+    offset = (since + k * step).astype(np.float64)
+    minute = np.round((met.start[rows[at]] + offset) * 1440).astype(np.int64) % 1440
+    offset += np.where(minute == WARD, MINUTES, 0.0)  # never in the minute of the rounds of the whole stay
+    return rows[at].astype(np.int64), offset
 
 
 def _inside(chart: Chart, person: Ints, time: Floats) -> Flags:
@@ -192,6 +197,8 @@ def _reader(chart: Chart, item: str) -> Callable[[Ints], Floats]:
             value[here] += OXYGEN * np.maximum(AIMED - value[here], 0)
         usual = values.noise(item, rows[here])
         wanted = value[here] + DEVIATION[item][0] * _smooth(chart, item, person[here], time[here], usual)
+        if item in HELD:  # by drugs and fluids
+            wanted = np.maximum(wanted, HELD[item] + 0.25 * (wanted - HELD[item]))
         if one.noise is None:
             value[here] = wanted
         elif one.noise.cv is not None:

@@ -202,10 +202,10 @@ class Maternity(Part):
             (HEART, self._week >= 12),
             (HEIGHT, self._week >= 20),
         ):
-            row = visits[here & known]
+            row = np.unique(visits[here & known])  # two visits may have become one
             procedure(chart, code, row, met.start[row] + 5 * MINUTES, met.start[row] + 8 * MINUTES)
         for week, (code, text) in SCANS.items():
-            scan(chart, code, text, visits[(self._week == week) & known])
+            scan(chart, code, text, np.unique(visits[(self._week == week) & known]))
 
 
 def pregnancies(chart: Chart) -> _Pregnancies | None:

@@ -192,7 +192,8 @@ def _rounds(out: Wishes, history: History, encounters: Encounters, age: Floats) 
     morning = np.floor(encounters.start[row]) + day + 6.25 / 24  # rounds at a quarter past six
     offset = np.where(day == 0, 20 * MINUTES, np.maximum(morning - encounters.start[row], 30 * MINUTES))
     inside = encounters.start[row] + offset < encounters.stop[row]
-    out.want("stay_vitals", row[inside], offset[inside])
     newborn = age[row] < 0.1
+    out.want("stay_vitals", row[inside & ~newborn], offset[inside & ~newborn])
+    out.want("fever", row[inside & newborn], offset[inside & newborn])  # no cuff
     for panel in STAY_PANELS:
         out.want(panel, row[inside & ~newborn], offset[inside & ~newborn])

@@ -69,7 +69,7 @@ class Newborn(Part):
             book.place(*ADMISSION),
             reason=reason,
             specialty=book.text("pediatrics"),
-            icu_from=np.where(icu, self._birth + 20 * MINUTES, np.nan),
+            icu_from=np.where(icu, self._birth + 25 * MINUTES, np.nan),
             icu_days=np.where(icu, length * (0.45 + 0.3 * u[:, 1]), np.nan),
         )
         for item, power in SIZES.items():
