@@ -23,6 +23,7 @@ from ehrsatz.errors import ScenarioError, nearest
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.scenario import Scenario, SimulatorPart
 from ehrsatz.simulator import missing
+from ehrsatz.simulator.aggregates import read_aggregates
 from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.chart.assemble import records
 from ehrsatz.simulator.cohort import Cohort, understand
@@ -30,6 +31,7 @@ from ehrsatz.simulator.frames import Scene, dataset
 from ehrsatz.simulator.knowledge import Known, known, mark
 from ehrsatz.simulator.lots import history
 from ehrsatz.simulator.module import Screening
+from ehrsatz.simulator.pull import calibrated
 from ehrsatz.simulator.records import Book
 from ehrsatz.simulator.scene import scene_of
 from ehrsatz.simulator.shards import SIZE, Shard
@@ -119,7 +121,8 @@ def setting(part: str, n: int, seed: int) -> Setting:
     plan = SimulatorPart.model_validate_json(part)
     _check_tables(plan.only)
     gaps = missing.understand(plan.missing, catalogue())
-    about = complete(known(plan.locale, plan.modules))
+    told = None if plan.calibration is None else _content(Path(plan.calibration))
+    about = knowledge(plan.locale, plan.modules, tuple(plan.prevalence.items()), plan.calibration, told)
     from ehrsatz import terminology
 
     codes = terminology.codes()
@@ -163,6 +166,36 @@ def _check_tables(only: tuple[str, ...]) -> None:
 
 def _screenings(about: Known) -> list[Screening]:
     return [one for module in about.modules.modules.values() for one in module.screenings]
+
+
+@lru_cache(maxsize=2)
+def knowledge(
+    locale: str,
+    modules: str | None,
+    adults: tuple[tuple[str, float], ...],
+    calibration: str | None = None,
+    content: str | None = None,
+) -> Known:
+    """Return all knowledge with its rates solved, pulled to the figures of a scenario; its `fit` says how well.
+
+    Parameters
+    ----------
+    locale, modules, calibration
+        As in a `SimulatorPart`.
+    adults
+        Condition and the share of living adults that has it.
+    content
+        Hash of the calibration file: another content is read anew.
+
+    Raises
+    ------
+    EhrsatzError
+        When a file is wrong, or figures cannot be met.
+    """
+    about = complete(known(locale, modules))
+    if not adults and calibration is None:
+        return about
+    return calibrated(about, None if calibration is None else read_aggregates(calibration), dict(adults))
 
 
 def maker(

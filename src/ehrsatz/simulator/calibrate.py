@@ -186,25 +186,39 @@ def prevalence(lives: Lives, condition: Condition, alive: np.ndarray) -> tuple[F
     return cases / np.maximum(people, 1), cases, people
 
 
-def unexplained(lives: Lives, rates: Floats) -> Floats:
-    """Return the deaths a year by sex and age (2, A) that conditions and episodes leave to other causes.
+def unexplained(added: Floats, rates: Floats) -> tuple[Floats, Floats]:
+    """Return the deaths a year (2, A) left to other causes, and the share (2, A) of the added deaths that takes place.
+
+    Published deaths of conditions overlap (one death, several diseases), so that together they may be more than all;
+    then each is lowered alike, and other causes keep the least that they always have.
+
+    Parameters
+    ----------
+    added
+        (2, A) deaths that conditions and episodes would add, see `explained`.
+    rates
+        (2, A) deaths a year of the life table.
+    """
+    share = np.minimum((1 - FLOOR) * rates / np.maximum(added, 1e-12), 1.0)
+    return rates - share * added, share
+
+
+def explained(lives: Lives, deadly: Floats | None = None) -> Floats:
+    """Return the mean deaths a year (2, A) that conditions and episodes would add if all took place.
 
     Parameters
     ----------
     lives
         A pass over the reference population.
-    rates
-        (2, A) deaths a year of the life table.
+    deadly
+        (2, A) share of them that takes place: who dies of them is no longer counted.
     """
-    return np.maximum(rates - explained(lives), FLOOR * rates)
-
-
-def explained(lives: Lives) -> Floats:
-    """Return the mean deaths a year by sex and age (2, A) that conditions and episodes add in a pass."""
     extra = excess(lives, threats(lives))
     year = np.arange(lives.years, dtype=np.float64)
     exposure = np.clip(np.minimum(year + 1, lives.span[:, None]) - np.maximum(year, lives.window[:, None]), 0, 1)
     threat = extra * exposure
+    if deadly is not None:
+        threat *= deadly[lives.sex, : lives.years]
     exposure *= np.exp(0.5 * threat - np.cumsum(threat, axis=1))  # those at high risk die and are no longer counted
     out = np.zeros((2, AGES))
     fatal = np.zeros((2, AGES))

@@ -84,7 +84,12 @@ def excess(lives: Lives, found: list[Threat]) -> Floats:
 
 
 def die(
-    lives: Lives, base: Floats, others: tuple[tuple[str, ...], Floats], *, immortal: bool = False
+    lives: Lives,
+    base: Floats,
+    others: tuple[tuple[str, ...], Floats],
+    *,
+    deadly: Floats | None = None,
+    immortal: bool = False,
 ) -> tuple[Floats, list[str]]:
     """Return the age at death (N,), inf for the living, and the ICD-10-CM code of its cause ("" for the living).
 
@@ -96,6 +101,9 @@ def die(
         (2, A) deaths a year from all that no module explains.
     others
         Codes of such causes, and their shares (causes, 2, A).
+    deadly
+        (2, A) share of the deaths of conditions and episodes that takes place: where their published deaths, which
+        overlap, are together more than the life table has; None: all.
     immortal
         Nobody dies: for what must be there at the reference date.
     """
@@ -103,7 +111,10 @@ def die(
     if immortal:
         return np.full(lives.n, np.inf), cause
     found = threats(lives)
-    rate = excess(lives, found) + base[lives.sex, : lives.years]
+    added = excess(lives, found)
+    if deadly is not None:
+        added *= deadly[lives.sex, : lives.years]
+    rate = added + base[lives.sex, : lives.years]
     year = np.arange(lives.years, dtype=np.float64)
     begin = np.maximum(year, lives.window[:, None])
     exposure = np.clip(np.minimum(year + 1, lives.span[:, None]) - begin, 0, 1)
@@ -113,10 +124,15 @@ def die(
     for row in np.flatnonzero(age < np.inf):
         cause[row] = "?"
     for attack in lives.attacks.values():
-        for victim, when in _fatal(attack.rows, attack.fatal, attack.stop):
+        fatal = attack.fatal
+        if deadly is not None and fatal.any():
+            at = np.minimum(attack.onset.astype(np.int64), base.shape[1] - 1)
+            u = lives.draw(attack.episode.id, "spared", attack.rows, attack.ordinal)[:, 0]
+            fatal = fatal & (u < deadly[lives.sex[attack.rows], at])
+        for victim, when in _fatal(attack.rows, fatal, attack.stop):
             if when < age[victim] and when < lives.span[victim]:
                 age[victim], cause[victim] = when, attack.episode.icd10
-    _name_causes(lives, found, base, others, age, cause)
+    _name_causes(lives, found, base, others, age, cause, deadly)
     return age, cause
 
 
@@ -132,6 +148,7 @@ def _name_causes(
     others: tuple[tuple[str, ...], Floats],
     age: Floats,
     cause: list[str],
+    deadly: Floats | None,
 ) -> None:
     dead = np.array([i for i, one in enumerate(cause) if one == "?"], np.int64)
     if not len(dead):
@@ -150,6 +167,8 @@ def _name_causes(
             continue
         part = Threat(one.mortality, one.rows[some], one.start[some], one.stop[some])
         np.add.at(rate, place[part.rows], part.at(age[part.rows], lives.sex[part.rows]))
+        if deadly is not None:
+            rate *= deadly[sex, year]
         rates.append(rate)
         names.append(one.mortality.cause)
     bounds = np.cumsum(np.array(rates), axis=0)  # (causes, dead)

@@ -65,6 +65,8 @@ class Knowledge:
         How bodies are made.
     groups
         RxNorm code -> group of drugs of which one is taken at a time.
+    deadly
+        (2, A) share of the deaths of conditions and episodes that takes place; None: all.
     """
 
     entities: tuple[Condition | Episode, ...]
@@ -73,6 +75,7 @@ class Knowledge:
     other_causes: tuple[tuple[str, ...], Floats]
     bodyworks: Bodyworks
     groups: Mapping[str, str] = field(default_factory=dict)
+    deadly: Floats | None = None
 
 
 def live(
@@ -162,7 +165,7 @@ def conclude(
     knowledge: Knowledge, lives: Lives, people: People, reference: float, *, immortal: bool = False
 ) -> History:
     """Let people die, cut what they did not live to see, and turn ages into moments."""
-    age, cause = die(lives, knowledge.death_base, knowledge.other_causes, immortal=immortal)
+    age, cause = die(lives, knowledge.death_base, knowledge.other_causes, deadly=knowledge.deadly, immortal=immortal)
     codes = tuple(sorted({one for one in cause if one}))
     death = _minute(people.birth + age * YEAR)
     dead = np.isfinite(age)

@@ -9,13 +9,13 @@ import numpy as np
 
 from ehrsatz.simulator.aggregates import Deaths, Incidence, Prevalence, Quantile
 from ehrsatz.simulator.baseline import AGES, SEXES
-from ehrsatz.simulator.calibrate import explained, prevalence
+from ehrsatz.simulator.calibrate import prevalence
 from ehrsatz.simulator.conflicts import Target, inside, process, quantiles
 from ehrsatz.simulator.history import Floats
 from ehrsatz.simulator.knowledge import Known
 from ehrsatz.simulator.module import Condition
 from ehrsatz.simulator.raking import Cell
-from ehrsatz.simulator.reference import MATCHED, Population, readings
+from ehrsatz.simulator.reference import MATCHED, Population
 
 NEAR = {"prevalence": 0.15, "incidence": 0.15, "quantile": 0.03, "life expectancy": 0.0125, "deaths": 0.1, "care": 0.1}
 LARGE = 100  # cases that a band must have to be compared
@@ -46,8 +46,7 @@ def rate(drawn: Population, name: str, cell: Cell) -> tuple[float, float, float]
 
 def expectancy(drawn: Population) -> Floats:
     """Return life expectancy at birth (2,): of the deaths that nothing explains and the mean of those that are."""
-    rates = drawn.death + explained(drawn.lives)
-    return np.array([lived(one) for one in rates])
+    return np.array([lived(one) for one in drawn.rates()])
 
 
 def lived(rates: Floats) -> float:
@@ -59,7 +58,7 @@ def lived(rates: Floats) -> float:
 
 def mortality(drawn: Population, cell: Cell) -> float:
     """Return deaths a year and person of a group."""
-    rates = drawn.death + explained(drawn.lives)
+    rates = drawn.rates()
     people = inside(cell, drawn.people())
     return float((rates * people).sum() / max(people.sum(), 1e-9))
 
@@ -112,7 +111,7 @@ def _asked(about: Known, target: Target, before: Population, after: Population) 
     elif isinstance(entry, Quantile):
         name = process(entry)
         old, new = (
-            readings(about, one.lives, name, np.flatnonzero(one.of(cell))) for one in (before, after)
+            one.read[name][one.of(cell)] for one in (before, after)
         )  # fmt: skip
         for p, value in quantiles(about, entry).items():
             label = f"{entry.item} p{100 * p:02.0f}"
@@ -162,7 +161,7 @@ def _shifted(about: Known, before: Population, after: Population, asked: set[str
         read = []
         for drawn in (before, after):
             rows = np.flatnonzero(drawn.of((-1, 18.0, float(AGES))))
-            read.append((readings(about, drawn.lives, name, rows), drawn.lives.sex[rows], drawn.lives.span[rows]))
+            read.append((drawn.read[name][rows], drawn.lives.sex[rows], drawn.lives.span[rows]))
         for k, knot in enumerate(knots):
             if knot < 20:
                 continue

@@ -44,6 +44,8 @@ class Solved:
         Process -> shift of its quantile function.
     marks
         Id -> hash of the condition or episode that its rate was solved for.
+    deadly
+        (2, A) share of the deaths of conditions and episodes that takes place; None: all.
     aims
         Id -> what its figures (2, bands) were multiplied by, so that those reached are the published ones.
     """
@@ -53,6 +55,7 @@ class Solved:
     corrections: Mapping[str, Correction]
     marks: Mapping[str, str]
     aims: Mapping[str, Floats] = field(default_factory=dict)
+    deadly: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def known(locale: str | Path = "us", modules: str | Path | None = None, *, solve
             growth=natural.growth,
         ),
         _groups(tuple(sorted({drug.rxnorm for one in found.order for drug in one.treatments}))),
+        deadly=given.deadly,
     )
     return Known(found, processes, country, natural, engine, given, tuple(unsolved))
 
@@ -208,7 +212,8 @@ def read_solved(path: Path) -> Solved:
         }
         marks = {name: one["mark"] for name, one in data["base"].items()}
         aims = {name: np.array(one["aim"]) for name, one in data["base"].items() if "aim" in one}
-        return Solved(base, death, corrections, marks, aims)
+        deadly = np.array([data["deadly"]["female"], data["deadly"]["male"]]) if "deadly" in data else None
+        return Solved(base, death, corrections, marks, aims, deadly)
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(
             "Expected solved rates as the calibrator writes them.",
@@ -235,6 +240,11 @@ def write_solved(path: Path, solved: Solved) -> None:
             "female": [_digits(v) for v in (solved.death if solved.death is not None else np.zeros((2, AGES)))[0]],
             "male": [_digits(v) for v in (solved.death if solved.death is not None else np.zeros((2, AGES)))[1]],
         },
+        **(
+            {}
+            if solved.deadly is None
+            else {"deadly": {sex: [_digits(v) for v in solved.deadly[s]] for s, sex in enumerate(("female", "male"))}}
+        ),
         "corrections": {
             name: {
                 "ages": one.ages.tolist(),

@@ -187,6 +187,12 @@ class Lives:
         self._treated.clear()
         self._extremes.clear()
 
+    def let_go(self) -> None:
+        """Give back the memory of levels: only spells, attacks and courses are read from now on."""
+        self._treated.clear()
+        self.influences.clear()
+        self.bodies.let_go()
+
     def _with(self, process: str, found: list[Influence]) -> Singles:
         grid = self.natural(process).copy()
         grid = self._healthy(grid, found)
@@ -260,6 +266,12 @@ class Bodies:
         if process not in self._levels:
             self._levels[process] = self._natural(process, self.score(process)).astype(np.float32)  # type: ignore[operator]
         return self._levels[process]
+
+    def let_go(self) -> None:
+        """Give back the memory of scores and levels."""
+        self._scores.clear()
+        self._levels.clear()
+        self._z = None
 
     def bounds(self, process: str) -> tuple[float, float]:
         """Return the lowest and highest plausible level."""

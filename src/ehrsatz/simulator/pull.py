@@ -25,11 +25,11 @@ from ehrsatz.simulator.load import moved, requirements
 from ehrsatz.simulator.module import Condition, Episode, Table
 from ehrsatz.simulator.quantiles import Correction, Natural
 from ehrsatz.simulator.raking import cut, made, of, people_of, rake
-from ehrsatz.simulator.reference import Population, ages, draw, folk, readings
+from ehrsatz.simulator.reference import MATCHED, Population, ages, draw, folk
 from ehrsatz.simulator.usage import scaled_care
 
-N = 12_288  # people of the reference population
-ROUNDS = 2  # passes before the last
+N = 8_192  # people of the reference population
+ROUNDS = 3  # passes before the last
 STEADY = 60.0  # cases that count as much as the figure of a band: bands of few cases are hardly corrected
 FEW = 5.0  # cases below which a reached rate says nothing
 Say = Callable[[str], None]
@@ -69,7 +69,8 @@ def calibrated(
     """
     found = refuse(about, told, adults)
     say(f"calibration: {len(found) + len(told.stays if told else ())} figures; the population as published")
-    before = draw(about, about.engine, folk(about, n), about.engine.death_base)
+    read = {*MATCHED, *(process(t.entry) for t in found if isinstance(t.entry, Quantile))}
+    before = draw(about, about.engine, folk(about, n), about.engine.death_base, read=read)
     work = _Work(about, found, before)
     for k in range(rounds):
         say(f"calibration: pass {k + 1} of {rounds}")
@@ -78,7 +79,13 @@ def calibrated(
     after = work.last(n)
     out = work.known(after)
     out, more = scaled_care(out, told, say=say)
-    return replace(out, fit=(*fits.rows(out, found, before, replace(after, death=out.engine.death_base)), *more))
+    return replace(
+        out,
+        fit=(
+            *fits.rows(out, found, before, replace(after, death=out.engine.death_base, deadly=out.engine.deadly)),
+            *more,
+        ),
+    )
 
 
 @dataclass
@@ -205,7 +212,7 @@ class _Work:
         if len(rows) < 50:
             return
         p = np.array(list(wanted))
-        miss = np.array(list(wanted.values())) - np.quantile(readings(self.about, drawn.lives, name, rows), p)
+        miss = np.array(list(wanted.values())) - np.quantile(drawn.read[name][rows], p)
         old = self.corrections.get(name)
         if old is None:
             old = Correction(np.array([0.0]), np.array([0.5]), np.zeros((2, 1, 1)))
@@ -262,11 +269,12 @@ class _Work:
     def _put(self, entity: Entity) -> None:
         self.entities[entity.id] = entity
 
-    def _draw(self, part: tuple[Entity, ...], n: int, first: int) -> Population:
+    def _draw(self, part: tuple[Entity, ...], n: int, first: int, *, whole: bool = False) -> Population:
         who = folk(self.about, n, first)
         self.solver.meet(ages(who), who.sex)
         death = self.about.engine.death_base
-        return draw(self.about, self._engine(part), who, death, self.solver.watch, self.free)
+        read = self.before.read if whole else {process(t.entry) for t in self.found if isinstance(t.entry, Quantile)}
+        return draw(self.about, self._engine(part), who, death, self.solver.watch, self.free, read)
 
     def _engine(self, part: tuple[Entity, ...]) -> Knowledge:
         old = self.about.engine
@@ -278,22 +286,29 @@ class _Work:
 
     def last(self, n: int) -> Population:
         """Draw everything, of the people that the published figures were read from."""
-        return self._draw(tuple(self.entities.values()), n, 0)
+        return self._draw(tuple(self.entities.values()), n, 0, whole=True)
 
     def known(self, after: Population) -> Known:
         """Return the knowledge as it now is, with deaths as asked."""
         engine = self._engine(tuple(self.entities.values()))
         deaths = [t for t in self.found if isinstance(t.entry, Deaths)]
         if deaths:
-            engine = replace(engine, death_base=scaled_deaths(self.about, deaths, after))
+            death, deadly = scaled_deaths(self.about, deaths, after)
+            engine = replace(engine, death_base=death, deadly=deadly)
         natural = Natural(self.about.processes, self.corrections)
         modules = replace(self.about.modules, order=engine.entities)
-        solved = replace(self.about.solved, base=engine.base, death=engine.death_base, corrections=self.corrections)
+        solved = replace(
+            self.about.solved,
+            base=engine.base,
+            death=engine.death_base,
+            corrections=self.corrections,
+            deadly=engine.deadly,
+        )
         return replace(self.about, modules=modules, engine=engine, natural=natural, solved=solved)
 
 
-def scaled_deaths(about: Known, found: Iterable[Target], drawn: Population) -> Floats:
-    """Return deaths a year (2, A) that nothing explains, so that all deaths are as asked."""
+def scaled_deaths(about: Known, found: Iterable[Target], drawn: Population) -> tuple[Floats, Floats]:
+    """Return deaths a year (2, A) that nothing explains, and the share (2, A) of all others that takes place."""
     rates = about.rates.copy()
     for target in found:
         assert isinstance(target.entry, Deaths)
@@ -311,7 +326,7 @@ def scaled_deaths(about: Known, found: Iterable[Target], drawn: Population) -> F
             years = np.mean([fits.lived(rates[s] * np.exp(middle)) for s in sexes])
             low, high = (middle, high) if years > target.entry.value else (low, middle)
         rates[group] *= np.exp((low + high) / 2)
-    return unexplained(drawn.lives, rates)
+    return unexplained(drawn.added, rates)
 
 
 def _able(entity: Entity) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from ehrsatz.scenario import SimulatorPart
 from ehrsatz.seeds import addressed
 from ehrsatz.simulator.baseline import AGES
+from ehrsatz.simulator.calibrate import explained
 from ehrsatz.simulator.cohort import Cohort, day
 from ehrsatz.simulator.death import die
 from ehrsatz.simulator.engine import Knowledge, live
@@ -41,11 +42,20 @@ class Population:
         (N,) ages at death, inf for the living.
     death
         (2, A) deaths a year that nothing explains.
+    added
+        (2, A) deaths a year that conditions and episodes would add if all took place.
+    read
+        Process -> a reading (N,) of each in his last year.
+    deadly
+        (2, A) share of the added deaths that takes place; None: all.
     """
 
     lives: Lives
     died: Floats
     death: Floats
+    added: Floats
+    read: Mapping[str, Floats]
+    deadly: Floats | None = None
 
     @property
     def alive(self) -> Flags:
@@ -56,6 +66,10 @@ class Population:
     def end(self) -> Floats:
         """Age (N,) at death, or at the reference date."""
         return np.minimum(self.died, self.lives.span)
+
+    def rates(self) -> Floats:
+        """Return all deaths a year (2, A)."""
+        return self.death + (self.added if self.deadly is None else self.added * self.deadly)
 
     def people(self) -> Floats:
         """Return the living (2, A) by sex and age."""
@@ -97,8 +111,9 @@ def draw(
     death: Floats,
     watch: Watch | None = None,
     watched: Container[str] | None = None,
+    read: Iterable[str] = (),
 ) -> Population:
-    """Return the lives of people.
+    """Return the lives of people; levels by year are let go.
 
     Parameters
     ----------
@@ -114,10 +129,17 @@ def draw(
         The calibrator's.
     watched
         Ids of what it looks at; None: everything.
+    read
+        Processes of which everybody has a reading.
     """
     reference = day(SimulatorPart().reference)
     lives = live(engine, SEED, who, reference, about.words, watch=watch, watched=watched)
-    return Population(lives, die(lives, death, engine.other_causes)[0], death)
+    died, _ = die(lives, death, engine.other_causes, deadly=engine.deadly)
+    everyone = np.arange(lives.n)
+    found = {name: readings(about, lives, name, everyone) for name in sorted(set(read))}
+    added = explained(lives, engine.deadly)
+    lives.let_go()
+    return Population(lives, died, death, added, found, engine.deadly)
 
 
 def readings(about: Known, lives: Lives, name: str, rows: Ints) -> Floats:

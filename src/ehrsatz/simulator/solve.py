@@ -7,7 +7,7 @@ knowledge gives the same file.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from ehrsatz.simulator.history import Floats
 from ehrsatz.simulator.knowledge import Known, Solved, known, mark, solved_path, write_solved
 from ehrsatz.simulator.module import Condition
 from ehrsatz.simulator.quantiles import Correction, Natural
-from ehrsatz.simulator.reference import MATCHED, Population, ages, draw, folk, readings
+from ehrsatz.simulator.reference import MATCHED, Population, ages, draw, folk
 
 PEOPLE = 60_000  # of the reference population
 ROUNDS = 7
@@ -44,18 +44,19 @@ def solve(about: Known, *, n: int = PEOPLE, rounds: int = ROUNDS, say: Say = lam
     """
     solver = Solver({one.id: one for one in about.engine.entities})
     death: Floats = about.rates
+    deadly: Floats | None = None
     corrections: dict[str, Correction] = {}
     for k in range(rounds):
-        drawn = _pass(about, corrections, solver, death, n, first=k * n)
+        drawn = _pass(about, corrections, solver, death, n, k * n, deadly)
         worst = solver.correct(drawn.lives, drawn.alive, gain(k))
-        death = unexplained(drawn.lives, about.rates)
+        death, deadly = unexplained(drawn.added, about.rates)
         corrections = _corrected(about, corrections, drawn, gain(k))
         say(f"pass {k + 1} of {rounds}: prevalences of large bands off by up to {np.expm1(worst):.1%}")
-    drawn = _pass(about, corrections, solver, death, n, first=rounds * n)
+    drawn = _pass(about, corrections, solver, death, n, rounds * n, deadly)
     for line in table(about, drawn):
         say(line)
     marks = {one.id: mark(one) for one in about.engine.entities}
-    return Solved(dict(solver.base), death, corrections, marks, dict(solver.factor))
+    return Solved(dict(solver.base), death, corrections, marks, dict(solver.factor), deadly)
 
 
 def gain(k: int) -> float:
@@ -70,13 +71,21 @@ def complete(about: Known, *, n: int = QUICK, rounds: int = 4) -> Known:
     fixed = {name: rate for name, rate in about.engine.base.items() if name not in about.unsolved}
     solver = Solver({one.id: one for one in about.engine.entities}, fixed)
     for _ in range(rounds):
-        drawn = _pass(about, dict(about.solved.corrections), solver, about.engine.death_base, n)
+        engine = about.engine
+        drawn = _pass(about, dict(about.solved.corrections), solver, engine.death_base, n, 0, engine.deadly, ())
         solver.correct(drawn.lives, drawn.alive)
     return replace(about, engine=replace(about.engine, base={**about.engine.base, **solver.base}), unsolved=())
 
 
 def _pass(
-    about: Known, corrections: dict[str, Correction], solver: Solver, death: Floats, n: int, first: int = 0
+    about: Known,
+    corrections: dict[str, Correction],
+    solver: Solver,
+    death: Floats,
+    n: int,
+    first: int,
+    deadly: Floats | None,
+    read: Iterable[str] = MATCHED,
 ) -> Population:
     """Draw the people from `first` on of the reference population once."""
     natural = Natural(about.processes, corrections)
@@ -84,7 +93,7 @@ def _pass(
     who = folk(about, n, first)
     solver.meet(ages(who), who.sex)
     watched = solver.entities.keys() - solver.fixed.keys()
-    return draw(about, replace(about.engine, bodyworks=works), who, death, solver.watch, watched)
+    return draw(about, replace(about.engine, bodyworks=works, deadly=deadly), who, death, solver.watch, watched, read)
 
 
 def _corrected(
@@ -98,7 +107,7 @@ def _corrected(
     sex, age = lives.sex[adult], lives.span[adult]
     for name in MATCHED:
         process = about.processes[name]
-        reading = readings(about, lives, name, adult)
+        reading = drawn.read[name][adult]
         knots = np.array(process.quantiles.ages)
         if name in ("height", "bmi", "head"):
             knots = knots[knots >= 20]

@@ -7,8 +7,8 @@ longer or shorter by one factor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,16 +19,17 @@ from ehrsatz.simulator.baseline import AGES
 from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.chart.assemble import records
 from ehrsatz.simulator.engine import conclude, live
-from ehrsatz.simulator.history import PLACES, YEAR, Floats, History
+from ehrsatz.simulator.history import PLACES, YEAR, Attacks, Flags, Floats, History
 from ehrsatz.simulator.knowledge import Known
 from ehrsatz.simulator.module import Care as Places
 from ehrsatz.simulator.module import Episode
 from ehrsatz.simulator.raking import Cell
-from ehrsatz.simulator.records import Book, Encounters
+from ehrsatz.simulator.records import Book
 from ehrsatz.simulator.reference import SEED, folk
 
-PEOPLE = 4_096  # whose care is written out to count it
-ROUNDS = 3
+SHARD = 1_024
+PEOPLE = 4 * SHARD  # whose care is written out to count it
+ROUNDS = 2
 YEARS = 3.0  # before the reference date, that are counted
 MOST = 0.97  # of an episode's cases that may be cared for in one place
 CLASSES = {
@@ -40,78 +41,105 @@ PLACE = {"emergency": "emergency", "admissions": "inpatient"}
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What care people had in the last years: of each figure the encounters, episodes cared for there and years."""
+
+    encounters: Floats  # (F,)
+    episodes: Floats  # (F,)
+    years: Floats  # (F,)
+    stays: Mapping[str, Floats]  # episode -> days in hospital of those admitted
+
+    def rate(self, k: int) -> float:
+        """Return encounters per person-year of figure k."""
+        return float(self.encounters[k] / max(self.years[k], 1e-9))
+
+    def median(self, name: str | None) -> float | None:
+        """Return the median days in hospital of one kind of episode, or of all; None: nobody was admitted."""
+        some = [days for one, days in self.stays.items() if name in (None, one)]
+        days = np.concatenate(some) if some else np.zeros(0)
+        return float(np.median(days)) if len(days) else None
+
+
 def scaled_care(about: Known, told: Aggregates | None, *, say: Say) -> tuple[Known, tuple[fits.Row, ...]]:
     """Return knowledge whose care is as asked, and rows of what was asked and reached."""
     if told is None or not (told.care or told.stays):
         return about, ()
     say("calibration: care")
-    first = _drawn(about)
-    known, history, encounters = about, first[0], first[1]
+    known, first = about, counted(about, told.care)
+    now, pace = first, np.full(len(told.care), 3.0)
     for _ in range(ROUNDS):
-        known = _stayed(_cared(known, told, history, encounters), told, encounters, history)
-        history, encounters = _drawn(known)
-    return known, tuple(_rows(told, first, (history, encounters)))
+        old = now
+        known = _stayed(_cared(known, told, now, pace), told, now)
+        now = counted(known, told.care)
+        for k, entry in enumerate(told.care):  # how fast visits follow the readiness to seek care, as just seen
+            pull = pace[k] * np.log(entry.value / max(old.rate(k), 1e-6)) if entry.value else 0.0
+            if abs(pull) > 0.01 and now.rate(k) > 0 and old.rate(k) > 0:
+                pace[k] = 1 / np.clip(np.log(now.rate(k) / old.rate(k)) / pull, 0.1, 1.0)
+    return known, tuple(_rows(told, first, now))
 
 
-def _drawn(about: Known) -> tuple[History, Encounters]:
-    who = folk(about, PEOPLE)
-    reference = float(who.end[0])
-    lives = live(about.engine, SEED, who, reference, about.words)
-    history = conclude(about.engine, lives, who, reference)
-    return history, records(history, catalogue(), Book()).encounters
+def counted(about: Known, wanted: Sequence[Care]) -> Counts:
+    """Write out the care of some of the reference population, shard by shard, and count it."""
+    tests = [one for module in about.modules.modules.values() for one in module.screenings]
+    encounters, episodes, years = (np.zeros(len(wanted)) for _ in range(3))
+    stays: dict[str, list[Floats]] = {}
+    for start in range(0, PEOPLE, SHARD):
+        who = folk(about, SHARD, start)
+        reference = float(who.end[0])
+        lives = live(about.engine, SEED, who, reference, about.words)
+        history = conclude(about.engine, lives, who, reference)
+        seen = records(history, catalogue(), Book(), tests, about.locale.country).encounters
+        for k, entry in enumerate(wanted):
+            mine, begin, end = _group(history, _cell(entry))
+            years[k] += float(np.maximum(end - begin, 0)[mine].sum() / YEAR)
+            kinds = [clinical.CLASSES.index(one) for one in CLASSES[entry.kind]]
+            person = seen.person
+            inside = mine[person] & (seen.start >= begin[person]) & (seen.start < end[person])
+            encounters[k] += float((inside & np.isin(seen.kind, kinds) & (seen.part_of < 0)).sum())
+            if entry.kind == "visits":
+                continue
+            for attacks in _attacks(history):
+                person = attacks.person
+                inside = mine[person] & (attacks.seen >= begin[person]) & (attacks.seen < end[person])
+                episodes[k] += float((inside & (attacks.care == PLACES.index(PLACE[entry.kind]))).sum())
+        for attacks in _attacks(history):
+            admitted = (attacks.care == PLACES.index("inpatient")) & (attacks.stay > 0)
+            stays.setdefault(attacks.episode.id, []).append(attacks.stay[admitted])
+    return Counts(encounters, episodes, years, {name: np.concatenate(days) for name, days in stays.items()})
 
 
-def counted(history: History, encounters: Encounters, kind: str, cell: Cell) -> tuple[float, float]:
-    """Return encounters of a kind per person-year of a group in the last years, and person-years."""
+def _attacks(history: History) -> list[Attacks]:
+    return [attacks for attacks in history.attacks.values() if attacks.episode.id != "pregnancy"]
+
+
+def _group(history: History, cell: Cell) -> tuple[Flags, Floats, Floats]:
+    """Return who (N,) is of the sex of a group, and from when to when each of all people is of its age."""
     people = history.people
     sex, low, high = cell
-    since = history.reference - YEARS * YEAR
-    begin = np.maximum(np.maximum(people.birth + low * YEAR, since), people.birth)
+    begin = np.maximum(people.birth + low * YEAR, history.reference - YEARS * YEAR)
     end = np.minimum(people.birth + high * YEAR, people.end)
-    mine = np.ones(people.n, bool) if sex < 0 else people.sex == sex
-    years = float(np.maximum(end - begin, 0)[mine].sum() / YEAR)
-    kinds = [clinical.CLASSES.index(one) for one in CLASSES[kind]]
-    person = encounters.person
-    inside = mine[person] & (encounters.start >= begin[person]) & (encounters.start < end[person])
-    count = float((inside & np.isin(encounters.kind, kinds) & (encounters.part_of < 0)).sum())
-    return count / max(years, 1e-9), years
-
-
-def _episodes(history: History, kind: str, cell: Cell) -> float:
-    """Return episodes cared for in a place per person-year of a group."""
-    people = history.people
-    sex, low, high = cell
-    since = history.reference - YEARS * YEAR
-    begin = np.maximum(people.birth + low * YEAR, since)
-    end = np.minimum(people.birth + high * YEAR, people.end)
-    mine = np.ones(people.n, bool) if sex < 0 else people.sex == sex
-    count = 0.0
-    for attacks in history.attacks.values():
-        if attacks.episode.id == "pregnancy":
-            continue
-        inside = (attacks.seen >= begin[attacks.person]) & (attacks.seen < end[attacks.person]) & mine[attacks.person]
-        count += float((inside & (attacks.care == PLACES.index(PLACE[kind]))).sum())
-    return count / max(float(np.maximum(end - begin, 0)[mine].sum() / YEAR), 1e-9)
+    return (np.ones(people.n, bool) if sex < 0 else people.sex == sex), begin, end
 
 
 def _cell(entry: Care) -> Cell:
     return (-1 if entry.sex is None else ("female", "male").index(entry.sex), *entry.ages)
 
 
-def _cared(about: Known, told: Aggregates, history: History, encounters: Encounters) -> Known:
+def _cared(about: Known, told: Aggregates, now: Counts, pace: Floats) -> Known:
+    """Return knowledge with visits, emergency visits and admissions moved towards the figures."""
     seeking = np.ones((2, AGES)) if about.seeking is None else about.seeking.copy()
     episodes = {one.id: one for one in about.engine.entities if isinstance(one, Episode)}
-    for entry in told.care:
-        cell = _cell(entry)
-        got, years = counted(history, encounters, entry.kind, cell)
-        if not years:
+    for k, entry in enumerate(told.care):
+        cell, got = _cell(entry), now.rate(k)
+        if not now.years[k]:
             continue
         if entry.kind == "visits":
             group = np.zeros((2, AGES), bool)
             group[[0, 1] if cell[0] < 0 else [cell[0]]] = (np.arange(AGES) >= cell[1]) & (np.arange(AGES) < cell[2])
-            seeking[group] = np.clip(seeking[group] * (entry.value / max(got, 1e-6)) ** 1.4, 1e-3, 50.0)
+            seeking[group] = np.clip(seeking[group] * (entry.value / max(got, 1e-6)) ** pace[k], 0.02, 50.0)
             continue
-        mine = _episodes(history, entry.kind, cell)
+        mine = float(now.episodes[k] / now.years[k])
         factor = max(0.0, 1 + (entry.value - got) / max(mine, 1e-9)) if mine else 1.0
         for name, one in episodes.items():
             if name != "pregnancy" and PLACE[entry.kind] in one.care.shares:
@@ -137,13 +165,13 @@ def moved(care: Places, place: str, factor: float, cell: Cell) -> Places:
     return Places.model_validate({"ages": tuple(ages), "shares": out, "source": care.source})
 
 
-def _stayed(about: Known, told: Aggregates, encounters: Encounters, history: History) -> Known:
+def _stayed(about: Known, told: Aggregates, now: Counts) -> Known:
     """Scale the stays of episodes."""
     if not told.stays:
         return about
     factors = {}
     for stay in told.stays:
-        got = median_stay(history, stay.of)
+        got = now.median(stay.of)
         factors[stay.of] = stay.median_days / got if got else 1.0
 
     def longer(one: Episode) -> Episode:
@@ -156,27 +184,14 @@ def _stayed(about: Known, told: Aggregates, encounters: Encounters, history: His
     )  # fmt: skip
 
 
-def median_stay(history: History, name: str | None) -> float | None:
-    """Return the median days in hospital of those admitted for one kind of episode, or for any; None: nobody was."""
-    some = [
-        attacks.stay[(attacks.care == PLACES.index("inpatient")) & (attacks.stay > 0)]
-        for attacks in history.attacks.values()
-        if attacks.episode.id != "pregnancy" and name in (None, attacks.episode.id)
-    ]
-    days = np.concatenate(some) if some else np.zeros(0)
-    return float(np.median(days)) if len(days) else None
-
-
-def _rows(told: Aggregates, before: tuple[History, Encounters], after: tuple[History, Encounters]) -> list[fits.Row]:
+def _rows(told: Aggregates, before: Counts, after: Counts) -> list[fits.Row]:
     out = []
     for k, entry in enumerate(told.care):
-        cell = _cell(entry)
-        was, (got, years) = counted(*before, entry.kind, cell)[0], counted(*after, entry.kind, cell)
-        values = (entry.value, was, got if years else None)
-        out.append(fits.row(f"care[{k}]", "care", entry.kind, cell, "per person-year", values, entry.source))
+        values = (entry.value, before.rate(k), after.rate(k) if after.years[k] else None)
+        out.append(fits.row(f"care[{k}]", "care", entry.kind, _cell(entry), "per person-year", values, entry.source))
     for k, stay in enumerate(told.stays):
-        days = median_stay(before[0], stay.of), median_stay(after[0], stay.of)
-        values = (stay.median_days, np.nan if days[0] is None else days[0], days[1])
+        was = before.median(stay.of)
+        values = (stay.median_days, np.nan if was is None else was, after.median(stay.of))
         name = f"stay, {stay.of or 'all episodes'}"
         out.append(fits.row(f"stays[{k}]", "care", name, (-1, 0.0, 120.0), "d", values, stay.source))
     return out
