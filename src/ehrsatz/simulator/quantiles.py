@@ -184,7 +184,15 @@ class Natural:
             shift = np.array([[np.interp(COLUMNS, goal, row) for row in rows] for rows in fix.shift])  # (2, K, C)
             grown = np.clip((age - JOIN) / (growth.GROWN - JOIN), 0, 1) if one.chart is not None else np.ones(len(age))
             table = table + _over_age(shift, fix.ages, age) * grown[None, :, None]  # charts are left as they are
-        return np.clip(np.maximum.accumulate(table, axis=2), one.low, one.high)
+        return np.clip(_rising(table), one.low, one.high)
+
+
+def _rising(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return levels (..., C) that do not fall with z; from the median outwards, so that a tail never moves the middle."""
+    middle = len(COLUMNS) // 2
+    upper = np.maximum.accumulate(table[..., middle:], axis=-1)
+    lower = np.minimum.accumulate(table[..., : middle + 1][..., ::-1], axis=-1)[..., ::-1]
+    return np.concatenate([lower[..., :-1], upper], axis=-1)
 
 
 def _curves(one: Process, rows: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from ehrsatz.simulator.calibrate import Solver, prevalence, shifts, unexplained
 from ehrsatz.simulator.history import Floats
 from ehrsatz.simulator.knowledge import Known, Solved, known, mark, solved_path, write_solved
 from ehrsatz.simulator.module import Condition
+from ehrsatz.simulator.process import Process
 from ehrsatz.simulator.quantiles import Correction, Natural
 from ehrsatz.simulator.reference import MATCHED, Population, ages, draw, folk
 
@@ -123,7 +124,25 @@ def _corrected(
             probabilities,
         )
         old = corrections[name].shift if name in corrections else np.zeros_like(move)
-        out[name] = Correction(knots, probabilities, old + part * move)
+        out[name] = Correction(knots, probabilities, _held(process, knots, old + part * move))
+    return out
+
+
+def _held(process: Process, knots: Floats, shift: Floats) -> Floats:
+    """Return shifts that stay within half the spread of 90 % of people; the outermost quantiles have none of their own.
+
+    The ends of a distribution are people with diseases: no shift of the healthy moves them.
+    """
+    probabilities = np.array(process.quantiles.probabilities)
+    kept = process.quantiles.ages[-len(knots) :]
+    rows = [np.array(rows)[-len(kept) :] for rows in (process.quantiles.female, process.quantiles.male)]
+    out = shift.copy()
+    low, high = np.searchsorted(probabilities, 0.05 - 1e-9), np.searchsorted(probabilities, 0.95 + 1e-9) - 1
+    for s, row in enumerate(rows):
+        most = 0.5 * (row[:, high] - row[:, low])[:, None]
+        out[s] = np.clip(out[s], -most, most)
+        out[s, :, :low] = out[s, :, low : low + 1]
+        out[s, :, high + 1 :] = out[s, :, high : high + 1]
     return out
 
 
