@@ -188,7 +188,7 @@ class Natural:
 
 
 def _rising(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return levels (..., C) that do not fall with z; from the median outwards, so that a tail never moves the middle."""
+    """Return levels (..., C) that do not fall with z, from the median outwards: a tail never moves the middle."""
     middle = len(COLUMNS) // 2
     upper = np.maximum.accumulate(table[..., middle:], axis=-1)
     lower = np.minimum.accumulate(table[..., : middle + 1][..., ::-1], axis=-1)[..., ::-1]
