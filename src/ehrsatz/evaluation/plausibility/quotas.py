@@ -42,7 +42,7 @@ def codes_of(entity: Any, stage: str | None = None) -> Rows:
     return [(entity.icd10, None)]
 
 
-def quotas(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, first: int) -> list[Told]:
+def quotas(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, first: int, n: int) -> list[Told]:
     """Return for each group how many of a shard belong to it, and how many of those fit each thing asked for.
 
     Parameters
@@ -55,6 +55,8 @@ def quotas(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, f
         Of the cohort.
     first
         Number of the first patient of the shard.
+    n
+        Patients of the whole cohort.
     """
     if not plan.groups:
         return []
@@ -62,7 +64,7 @@ def quotas(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, f
     number = np.arange(first, first + people.height, dtype=np.int64)
     reference = day(plan.reference)
     spans = [(reference, reference) if g.index is None else (day(g.index[0]), day(g.index[1])) for g in plan.groups]
-    cohort = Cohort(0, tuple(Quota(g.n, -1, g.age, span) for g, span in zip(plan.groups, spans)), (), reference, seed)
+    cohort = Cohort(n, tuple(Quota(g.n, -1, g.age, span) for g, span in zip(plan.groups, spans)), (), reference, seed)
     which, index = cohort.group(number), cohort.index(number)
     frame = people.select("patient_id", "birth_date", "sex").with_columns(
         pl.Series("index", index.astype(np.int64)).cast(pl.Int32).cast(pl.Date), group=pl.Series(which)
@@ -79,7 +81,7 @@ def quotas(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, f
     return out
 
 
-def shares(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, first: int) -> dict[str, Told]:
+def shares(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, first: int, n: int) -> dict[str, Told]:
     """Return what the scenario's `prevalence` and `enrich` came to in a shard.
 
     Returns
@@ -102,7 +104,7 @@ def shares(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, f
     number = np.arange(first, first + people.height, dtype=np.int64)
     reference = day(plan.reference)
     empty = tuple(Quota(g.n, -1, None, (reference, reference)) for g in plan.groups)
-    cohort = Cohort(0, empty, tuple(plan.enrich.items()), reference, seed)
+    cohort = Cohort(n, empty, tuple(plan.enrich.items()), reference, seed)
     pins = cohort.pins(number, born, (people["sex"] == "male").to_numpy().astype(np.int64), known)
     for name in plan.enrich:
         has = _having(tables, codes_of(known[name]), pl.lit(True))

@@ -47,7 +47,7 @@ def statistics(dataset: Dataset, plan: SimulatorPart, first: int = 0) -> Told:
     """
     n = dataset.tables["patient"].height
     shard = first // SIZE
-    seed = next((step.seed for step in dataset.provenance.steps if step.seed is not None), 0)
+    seed, size = _drawn(dataset, first + n)
     held = targets(plan.locale, plan.modules)
     counted = tally(dataset.tables, plan.reference, held=held, years=min(YEARS, plan.history_years))
     return {
@@ -57,10 +57,18 @@ def statistics(dataset: Dataset, plan: SimulatorPart, first: int = 0) -> Told:
         "tally": counted.to_dict(),
         "glycaemia": glycaemia(dataset.tables["observation"], plan.locale, points=first == 0),
         "checked": _checked(dataset, plan) if shard < ALL or shard % EVERY == 0 else None,
-        "quotas": quotas.quotas(dataset.tables, plan, seed, first),
-        "shares": quotas.shares(dataset.tables, plan, seed, first),
+        "quotas": quotas.quotas(dataset.tables, plan, seed, first, size),
+        "shares": quotas.shares(dataset.tables, plan, seed, first, size),
         "timelines": _timelines(dataset, plan) if first == 0 else [],
     }
+
+
+def _drawn(dataset: Dataset, least: int) -> tuple[int, int]:
+    """Return seed and size of the cohort that a dataset is a part of, as its provenance tells."""
+    step = next((one for one in dataset.provenance.steps if one.action == "simulate"), None)
+    if step is None:
+        return 0, least
+    return step.seed or 0, int(step.params.get("n", least))
 
 
 def _timelines(dataset: Dataset, plan: SimulatorPart) -> list[Told]:
