@@ -84,7 +84,10 @@ class Maternity(Part):
         specialty = book.text("obstetrics")
         u = history.draw("antenatal", found.person, found.ordinal, width=3 * len(WEEKS)).reshape(-1, 3, len(WEEKS))
         when = found.onset[:, None] + WEEKS * 7 + 6 * (u[:, 0] - 0.3)
-        keep = (u[:, 1] < KEPT) & (when < found.birth[:, None] - 2) & (when < people.end[found.person][:, None])
+        when = np.floor(when)
+        weekday = (when + 3) % 7  # 1970-01-01 was a Thursday
+        when -= np.maximum(weekday - 4, 0)  # appointments are made for working days, before the birth
+        keep = (u[:, 1] < KEPT) & (when < found.birth[:, None] - 1) & (when < people.end[found.person][:, None])
         which, k = np.nonzero(keep)
         at = when[which, k]
         inside = people.written(found.person[which], at)
