@@ -29,6 +29,7 @@ COHORTS = (  # bundled scenarios of simulated patients
     "readmission",
     "elderly-polypharmacy",
 )
+_LEARNING = ("source", "generator", "given", "copies", "evaluation", "train_fraction", "time_budget")
 PATIENTS = 1_000  # of a simulated cohort, where a scenario does not say
 _PLACES = ("source.path", "source.url", "source.bundled")
 
@@ -78,6 +79,11 @@ class WantedPart(_Part):
     id: str = Field(description="Id of a condition or an episode; list them with: ehrsatz doctor --list conditions")
     stage: str | None = Field(default=None, description="Stage at the index date, and no later one.")
     onset: tuple[datetime.date, datetime.date] | None = Field(default=None, description="It began between these days.")
+
+    @field_validator("stage", mode="before")
+    @classmethod
+    def _number_alone(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
 
 
 class GroupPart(_Part):
@@ -262,6 +268,19 @@ class Scenario(_Part):
     output: OutputPart = Field(default_factory=OutputPart)
     workers: int = Field(default=1, ge=1, description="Threads that sample and measure; never changes the result.")
     time_budget: float | None = Field(default=None, gt=0, description="Seconds for the generator 'auto' to choose.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        learning = ("source", "generator", "given", "copies", "evaluation", "train_fraction", "time_budget")
+        fields = type(self).model_fields
+        wrong = [
+            name for name in learning if getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        ]
+        if self.simulator is not None and wrong:
+            raise ValueError(
+                f"expected either simulator, or keys of a run that learns from a table; both found: {', '.join(wrong)}"
+            )
+        return self
 
     @field_validator("source", mode="before")
     @classmethod

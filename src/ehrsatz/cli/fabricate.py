@@ -235,18 +235,24 @@ def _estimate(plan: Scenario, as_json: bool) -> int:
 
 
 def _tell(release: Release, plan: Scenario) -> None:
+    checks = release.verdict.checks
+    apart = [one for one in checks if plan.simulator is not None and one.state == "does not apply"]
+    beside = plan.simulator is None or any(one.reference is not None for one in checks)  # the same score of real data
     rows = [
         (
             word_of(check),
             check.name,
             "-" if check.value is None else f"{check.value:.3f}",
-            "-" if check.reference is None else f"{check.reference:.3f}",
+            *(["-" if check.reference is None else f"{check.reference:.3f}"] if beside else []),
             check.threshold,
             check.severity,
         )
-        for check in release.verdict.checks
+        for check in checks
+        if check not in apart
     ]
-    show_table(("", "check", "value", "published" if plan.simulator else "real data", "limit", "if missed"), rows)
+    show_table(("", "check", "value", *(["real data"] if beside else []), "limit", "if missed"), rows)
+    if apart:
+        typer.echo(f"Does not apply here: {', '.join(dict.fromkeys(one.name for one in apart))}.")
     told = {
         "pass": "RELEASED",
         "hold": "HELD: a person must decide",
