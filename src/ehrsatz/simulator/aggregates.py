@@ -252,7 +252,7 @@ def read_aggregates(path: str | Path) -> Aggregates:
     except ValidationError as error:
         raise ScenarioError(
             "Expected a calibration file of figures with ages, sex and source.",
-            f"{path.name} has {error.error_count()} problems.",
+            f"{path.name} has {error.error_count()} problem{'s' * (error.error_count() > 1)}.",
             "See docs/simulator/calibration.md for the form.",
             problems=[_problem(one, places) for one in error.errors(include_input=False, include_url=False)],
         ) from None

@@ -170,7 +170,7 @@ def _shifted(about: Known, before: Population, after: Population, asked: set[str
                 old, new = (
                     values[(sex == s) & (age >= cell[1]) & (age < cell[2])] for values, sex, age in read
                 )  # fmt: skip
-                if len(new) < 300 or len(old) < 300:
+                if min(len(new), len(old)) < 150:
                     continue
                 was, got = np.quantile(old, levels[middle]), np.quantile(new, levels[middle])
                 wanted = np.array(table[k])[middle]
