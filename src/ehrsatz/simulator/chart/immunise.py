@@ -62,21 +62,19 @@ class Immunise(Part):
         """Ask for visits for vaccines alone."""
         plan = schedule(chart.country)
         people = chart.history.people
-        _children(chart, plan)
+        self._attitude = _normal(chart.history.draw("attitude to vaccines", np.arange(people.n))[:, 0])
+        self._takes = {one.id: _takes(chart.history, one, self._attitude) for one in plan.vaccines}
+        _children(chart, plan, self._takes)
         for one in plan.vaccines:
             if one.adult and people.record_from is not None:
                 wanted = _wanted(chart.history, one)
-                alone = _takes(chart.history, one) & (wanted < people.record_from) & (wanted < people.end - 30)
+                alone = self._takes[one.id] & (wanted < people.record_from) & (wanted < people.end - 30)
                 who = np.flatnonzero(alone & (wanted < day_of(one.years[1])))
                 _alone(chart, who, wanted[who], one.id)
-        person, season = _seasons(chart.history, plan)
-        first = season + SEASON[0]
-        who, when = chart.asks.times()
-        key = who * 1e6 + when
-        at = np.searchsorted(key, person * 1e6 + first)
-        safe = np.minimum(at, max(0, len(key) - 1))
-        seen = (at < len(key)) & (who[safe] == person) & (when[safe] < season + SEASON[1])
-        person, first = person[~seen], first[~seen]
+        self._season = _seasons(chart.history, plan, self._attitude)
+        person, season = self._season
+        alone = ~_seen(chart, person, season)
+        person, first = person[alone], season[alone] + SEASON[0]
         u = chart.history.draw("influenza visit", person, np.maximum(first, 0).astype(np.int64))[:, 0]
         when = first + 10 + 80 * u**1.5  # half by the middle of October: FluVaxView 2022-23, monthly
         _alone(chart, person, when, "influenza")
@@ -89,16 +87,16 @@ class Immunise(Part):
         last: dict[str, Floats] = {}
         counts: dict[str, Ints] = {}
         for one in (vaccine for vaccine in plan.vaccines if not vaccine.adult):
-            counts[one.id] = _series(chart, one, _takes(chart.history, one), visits, given, last)
+            counts[one.id] = _series(chart, one, self._takes[one.id], visits, given, last)
         pregnant = _pregnant(chart, plan, visits, given, last, counts)
         for one in (vaccine for vaccine in plan.vaccines if vaccine.adult):
-            takes = _takes(chart.history, one)
+            takes = self._takes[one.id].copy()
             if one.unless is not None:
                 takes &= counts[one.unless] == 0
             if one.family is not None:
                 takes &= ~pregnant
             counts[one.id] = _series(chart, one, takes, visits, given, last)
-        _influenza(chart, plan, visits, given)
+        _influenza(chart, plan, visits, given, *self._season)
         if given.parts:
             chart.add("immunization", {k: np.concatenate([part[k] for part in given.parts]) for k in given.parts[0]})
 
@@ -139,13 +137,17 @@ class _Visits:
         return np.where(found, row, -1), np.where(found, self.time(row), np.inf)
 
 
-def _takes(history: History, one: Vaccine) -> Flags:
+def _normal(u: Floats) -> Floats:
+    out: Floats = ndtri(np.clip(u, 1e-9, 1 - 1e-9))
+    return out
+
+
+def _takes(history: History, one: Vaccine, attitude: Floats) -> Flags:
     """Return whether people (N,) take a series: one attitude each, and chance."""
     people = history.people
     everyone = np.arange(people.n)
-    z = ndtri(np.clip(history.draw("attitude to vaccines", everyone)[:, 0], 1e-9, 1 - 1e-9))
-    own = ndtri(np.clip(history.draw(f"vaccine {one.id}", everyone)[:, 0], 1e-9, 1 - 1e-9))
-    takes = np.sqrt(ATTITUDE) * z + np.sqrt(1 - ATTITUDE) * own < ndtri(min(one.share, 0.999999))
+    own = _normal(history.draw(f"vaccine {one.id}", everyone)[:, 0])
+    takes: Flags = np.sqrt(ATTITUDE) * attitude + np.sqrt(1 - ATTITUDE) * own < ndtri(min(one.share, 0.999999))
     return takes if one.sex is None else takes & (people.sex == ("female", "male").index(one.sex))
 
 
@@ -176,7 +178,7 @@ def _alone(chart: Chart, person: Ints, when: Floats, name: str) -> None:
     )
 
 
-def _children(chart: Chart, plan: Schedule) -> None:
+def _children(chart: Chart, plan: Schedule, takes: dict[str, Flags]) -> None:
     """Ask for children's visits for vaccines alone, in the years of which routine care is not written down."""
     history = chart.history
     people = history.people
@@ -195,7 +197,7 @@ def _children(chart: Chart, plan: Schedule) -> None:
     willing = np.zeros(people.n, bool)
     for one in plan.vaccines:
         if not one.adult:
-            willing |= _takes(history, one)
+            willing |= takes[one.id]
     keep &= (when >= since) & willing[:, None]
     person, k = np.nonzero(keep)
     _alone(chart, person, when[person, k], "child")
@@ -271,7 +273,7 @@ def _pregnant(
     return ever
 
 
-def _seasons(history: History, plan: Schedule) -> tuple[Ints, Floats]:
+def _seasons(history: History, plan: Schedule, attitude: Floats) -> tuple[Ints, Floats]:
     """Return person and first day of the year (R,) of all seasons in which people want influenza vaccine."""
     people, one = history.people, plan.influenza
     start = people.birth if people.record_from is None else people.record_from
@@ -283,22 +285,33 @@ def _seasons(history: History, plan: Schedule) -> tuple[Ints, Floats]:
     new_year = np.array([day_of(float(year)) for year in years])
     autumn = new_year[None, :] + SEASON[0]
     everyone = np.arange(people.n)
-    mean = ndtri(np.clip(history.draw("attitude to vaccines", everyone)[:, 0], 1e-9, 1 - 1e-9))
     person = np.repeat(everyone, len(years))
     u = history.draw("influenza season", person, np.tile(years, people.n))[:, 0].reshape(people.n, -1)
-    z = np.sqrt(SEASONS) * mean[:, None] + np.sqrt(1 - SEASONS) * ndtri(np.clip(u, 1e-9, 1 - 1e-9))
+    z = np.sqrt(SEASONS) * attitude[:, None] + np.sqrt(1 - SEASONS) * _normal(u)
     age = (autumn - people.birth[:, None]) / YEAR
     band = np.searchsorted(one.ages, age, side="right") - 1
     share = np.r_[np.array(one.share), 0.0][band]  # band -1: too young
-    takes = z < ndtri(np.clip(share, 1e-12, 1 - 1e-12))
+    takes = z < np.r_[ndtri(np.clip(one.share, 1e-12, 1 - 1e-12)), -np.inf][band]
     takes &= (share > 0) & (autumn >= start[:, None]) & (autumn < people.end[:, None])
     row, k = np.nonzero(takes)
     return row, new_year[k]
 
 
-def _influenza(chart: Chart, plan: Schedule, visits: _Visits, given: _Given) -> None:
+def _seen(chart: Chart, person: Ints, season: Floats) -> Flags:
+    """Return whether people (R,) have asked for another visit in the autumn of a season, without sorting all asks."""
+    new_year = np.unique(season)
+    seen = np.zeros((chart.history.people.n, len(new_year) + 1), bool)
+    office = np.isin(np.arange(len(CLASS)), [CLASS[name] for name in PLACES])
+    for part in chart.asks.parts:
+        k = np.searchsorted(new_year, part.start, side="right") - 1
+        day = part.start - new_year[np.maximum(k, 0)]
+        autumn = office[part.kind] & (k >= 0) & (day >= SEASON[0]) & (day < SEASON[1])
+        seen[part.person[autumn], k[autumn]] = True
+    return seen[person, np.searchsorted(new_year, season)]
+
+
+def _influenza(chart: Chart, plan: Schedule, visits: _Visits, given: _Given, person: Ints, season: Floats) -> None:
     """Give one dose a season, at the first visit of autumn from a person's own day on."""
-    person, season = _seasons(chart.history, plan)
     u = chart.history.draw("influenza day", person, np.maximum(season, 0).astype(np.int64))[:, 0]
     row, time = visits.first(person, season + SEASON[0] + 5 * u, True)
     fine = (row >= 0) & (time < season + SEASON[2])
