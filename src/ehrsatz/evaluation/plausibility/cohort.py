@@ -109,7 +109,8 @@ def _is_of(one: Comparison, titles: set[str]) -> bool:
 def _glycaemia(statistics: Mapping[str, Any], n: int) -> Score:
     told = glycaemia.line(statistics["glycaemia"])
     if told is None:
-        reason = f"Not measured: fewer than {glycaemia.LEAST} patients have both HbA1c and capillary glucose."
+        reason = f"Not measured: fewer than {glycaemia.LEAST} patients have both HbA1c and capillary glucose, or all of "
+        reason += "them have nearly the same, so that a correlation says nothing."
         return fits.absent("glycaemia_line", reason, n)
     words = (
         f"Over {told['n']:,} patients, HbA1c goes with mean glucose at r = {told['r']:.2f}; at the mean HbA1c of "

@@ -22,6 +22,7 @@ from ehrsatz.simulator.reported import Reported
 
 SLOPE, START, R = 28.7, -46.7, 0.92  # of the study
 LEAST = 50  # patients, below which nothing is said
+NARROW = 0.8  # standard deviation of HbA1c in %, below which r tells of the range and not of the line
 MOST_POINTS = 240  # in the picture, of the first shard
 NAMES = ("n", "x", "y", "xx", "yy", "xy")
 
@@ -81,7 +82,9 @@ def merged(a: Mapping[str, Any], b: Mapping[str, Any]) -> Told:
 
 
 def line(told: Mapping[str, Any]) -> Told | None:
-    """Return n, r with its 95 % interval (Fisher), slope, start and distance from the study's line; None of too few.
+    """Return n, r with its 95 % interval (Fisher), slope, start and distance from the study's line.
+
+    None of too few patients, or of patients who are too alike.
 
     The slope is that of the line through the means with the ratio of the spreads (reduced major axis): both sides
     vary, as neither is measured without error.
@@ -90,7 +93,7 @@ def line(told: Mapping[str, Any]) -> Told | None:
     if n < LEAST:
         return None
     sxx, syy, sxy = xx - x * x / n, yy - y * y / n, xy - x * y / n
-    if sxx <= 1e-9 or syy <= 1e-9:
+    if sxx < n * NARROW**2 or syy <= 1e-9:
         return None
     r = float(np.clip(sxy / np.sqrt(sxx * syy), -1, 1))
     fisher, half = np.arctanh(np.clip(r, -0.999999, 0.999999)), 1.96 / np.sqrt(n - 3)

@@ -184,8 +184,10 @@ def _fits(
             test &= pl.col("abatement").is_null() | (pl.col("abatement") >= begun)
         name = f"condition {one.id}{f', stage {one.stage}' if one.stage else ''}"
         out[name] = flags(rows.filter(test)["row"])
-        if one.onset is not None:  # of the first row: later ones are later stages
-            began = rows.filter(among(codes_of(entity))).group_by("row").agg(pl.col("onset").min().dt.date())
+        if one.onset is not None:
+            began = rows.filter(among(codes_of(entity))).select("row", pl.col("onset").dt.date())
+            if isinstance(entity, Condition) and entity.stages:  # later rows are later stages
+                began = began.group_by("row").agg(pl.col("onset").min())
             out[name] &= flags(began.filter(pl.col("onset").is_between(*one.onset))["row"])
     for name in group.without:
         out[f"without {name}"] = ~flags(rows.filter(among(codes_of(known[name])))["row"])

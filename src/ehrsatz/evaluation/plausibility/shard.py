@@ -106,11 +106,12 @@ def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> Told:
 def _both(a: Told | None, b: Told | None) -> Told | None:
     if a is None or b is None:
         return a or b
+    keys = _added(a["keys"], b["keys"])
     return {
         "patients": a["patients"] + b["patients"],
         "rules": _added(a["rules"], b["rules"]),
         "codes": structure.merged_codes(a["codes"], b["codes"]),
-        "keys": _added(a["keys"], b["keys"]),
+        "keys": {name: a["keys"][name] if name.split(".")[0] in WORLD else n for name, n in keys.items()},
         "stays": [x + y for x, y in zip(a["stays"], b["stays"], strict=True)],
     }
 
