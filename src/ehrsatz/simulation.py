@@ -27,6 +27,7 @@ from ehrsatz.simulator.aggregates import read_aggregates
 from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.chart.assemble import records
 from ehrsatz.simulator.cohort import Cohort, understand
+from ehrsatz.simulator.conflicts import refuse
 from ehrsatz.simulator.frames import Scene, dataset
 from ehrsatz.simulator.knowledge import Known, known, mark
 from ehrsatz.simulator.lots import history
@@ -192,10 +193,11 @@ def knowledge(
     EhrsatzError
         When a file is wrong, or figures cannot be met.
     """
-    about = complete(known(locale, modules))
-    if not adults and calibration is None:
-        return about
-    return calibrated(about, None if calibration is None else read_aggregates(calibration), dict(adults))
+    about = known(locale, modules)
+    told = None if calibration is None else read_aggregates(calibration)
+    refuse(about, told, dict(adults))  # before anything takes time
+    about = complete(about)
+    return calibrated(about, told, dict(adults)) if adults or told is not None else about
 
 
 def maker(

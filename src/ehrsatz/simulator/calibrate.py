@@ -123,10 +123,13 @@ class Solver:
             old = self.before[name] = self.factor.get(name, np.ones_like(goal))
             expected = goal * people
             ratio = np.where(expected > 0, (expected + self.prior) / (cases + self.prior), 1.0)
-            self.factor[name] = np.clip(old * ratio**gain, 1 / BOUND, BOUND)
-            self.curve.pop(name, None)
+            first = False
             if entity.ends_with or entity.remission_until_stage is not None:
-                self.cure[name] = exits(lives, entity)
+                first = name not in self.cure  # what ended it was not known: that alone corrects it this time
+                found = exits(lives, entity)
+                self.cure[name] = found if first else self.cure[name] + gain * (found - self.cure[name])
+            self.factor[name] = old if first else np.clip(old * ratio**gain, 1 / BOUND, BOUND)
+            self.curve.pop(name, None)
             large = expected > 100
             if large.any():
                 worst = max(worst, float(np.abs(np.log(np.maximum(reached[large], 1e-9) / goal[large])).max()))

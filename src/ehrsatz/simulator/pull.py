@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from ehrsatz.simulator import fits
 from ehrsatz.simulator.aggregates import Aggregates, Deaths, Incidence, Prevalence, Quantile
 from ehrsatz.simulator.baseline import AGES, SEXES
-from ehrsatz.simulator.calibrate import PRIOR, Solver, prevalence, unexplained
+from ehrsatz.simulator.calibrate import PRIOR, Solver, exits, prevalence, unexplained
 from ehrsatz.simulator.conflicts import Target, inside, process, quantiles, refuse
 from ehrsatz.simulator.engine import Knowledge
 from ehrsatz.simulator.history import Floats
@@ -117,7 +117,10 @@ class _Work:
         self.needed = causes(order, free, bodies)
         base = {name: rate for name, rate in about.engine.base.items() if name not in free}
         self.solver = Solver(self.entities, base, prior=STEADY)
-        for name in free:
+        for name in sorted(free):
+            had = next(one for one in about.engine.entities if one.id == name)
+            if isinstance(had, Condition) and (had.ends_with or had.remission_until_stage is not None):
+                self.solver.cure[name] = exits(before.lives, had)
             aim, old = about.solved.aims.get(name), self._published(name)
             entity = self.entities[name]
             if aim is not None and old is not None and isinstance(entity, Condition) and entity.prevalence:
