@@ -278,7 +278,7 @@ def _quota(
         problems.append(f"{where}: what is wanted occurs in different sexes only")
     elif only and sex < 0:
         sex = ("female", "male").index(only.pop())
-    _possible(must, known, base, group, where, sex, oldest, problems)
+    _possible(must, known, base, group, index, where, sex, oldest, problems)
     never = set(group.without) | {name for one in must for name in known[one].excludes if name in known}
     for name in group.without:
         if name not in known:
@@ -381,12 +381,13 @@ def _possible(
     known: Mapping[str, Condition | Episode],
     base: Mapping[str, Floats],
     group: GroupPart,
+    index: tuple[float, float],
     where: str,
     sex: int,
     oldest: float,
     problems: list[str],
 ) -> None:
-    for name in must:
+    for name, (_, since, until) in must.items():
         entity = known[name]
         if entity.sex is not None and sex >= 0 and ("female", "male")[sex] != entity.sex:
             problems.append(f"{where}: {name} occurs in the {entity.sex} sex only")
@@ -401,3 +402,9 @@ def _possible(
             rates = base[name] if sex < 0 else base[name][sex : sex + 1]
             if not rates[:, : max(1, int(np.ceil(oldest)))].any():
                 problems.append(f"{where}: {name} does not occur up to {oldest:g} years")
+            elif group.age is not None and not np.isnan(since):
+                low = max(0.0, group.age[0] - (index[1] - since) / YEAR)
+                high = group.age[1] - (index[0] - min(until, index[1])) / YEAR
+                ages = slice(int(low), max(int(low) + 1, int(np.ceil(high))))
+                if low >= entity.ages[1] or (high > 0 and not rates[:, ages].any()):
+                    problems.append(f"{where}: {name} does not begin from {low:.0f} to {high:.0f} years, as asked for")
