@@ -11,6 +11,7 @@ from ehrsatz.simulator.catalogue import Catalogue
 from ehrsatz.simulator.chart import done, drugs, last, measure, needs, plans, problems, screenings
 from ehrsatz.simulator.chart.allergies import Allergies, spared
 from ehrsatz.simulator.chart.asks import CLASS, Asks
+from ehrsatz.simulator.chart.assays import Assays
 from ehrsatz.simulator.chart.icu import Intensive
 from ehrsatz.simulator.chart.immunise import Immunise
 from ehrsatz.simulator.chart.maternity import Maternity
@@ -40,7 +41,7 @@ POINTERS = (("observation", "order"), ("report", "order"), ("goal", "careplan"))
 
 def parts() -> tuple[Part, ...]:
     """Return the parts of care beside the ordinary one, in their order."""
-    return (Maternity(), Newborn(), Immunise(), Allergies(), Intensive())
+    return (Maternity(), Newborn(), Immunise(), Allergies(), Intensive(), Assays())
 
 
 def records(
