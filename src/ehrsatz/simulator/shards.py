@@ -181,7 +181,8 @@ class _Job:
             paths += exporter.write(found.dataset, folder / self.inside, tables=once)
         files = {path.relative_to(folder).as_posix(): file_hash(path) for path in paths}
         rows = {name: found.dataset.tables[name].height for name in (*own, *once)}
-        return Finished(shard, files, rows, json.loads(json.dumps(found.statistics)))
+        told = json.loads(json.dumps(found.statistics, sort_keys=True))  # in the order in which the journal gives them back
+        return Finished(shard, files, rows, told)
 
 
 def _made(stage: Stage, n: int, merge: Callable[[Any, Any], Any] | None) -> Made:
