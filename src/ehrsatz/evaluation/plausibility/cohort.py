@@ -109,7 +109,9 @@ def _is_of(one: Comparison, titles: set[str]) -> bool:
 def _glycaemia(statistics: Mapping[str, Any], n: int) -> Score:
     told = glycaemia.line(statistics["glycaemia"])
     if told is None:
-        reason = f"Not measured: fewer than {glycaemia.LEAST} patients have both HbA1c and capillary glucose, or all of "
+        reason = (
+            f"Not measured: fewer than {glycaemia.LEAST} patients have both HbA1c and capillary glucose, or all of "
+        )
         reason += "them have nearly the same, so that a correlation says nothing."
         return fits.absent("glycaemia_line", reason, n)
     words = (

@@ -2,8 +2,8 @@
 
 Every part is added up over shards (`merge`), so that memory does not grow with the cohort. What is held against
 published figures is counted in every shard. Rules, codes and keys, which cost more, are checked in every row of the
-first five shards (10,240 patients) and of every fourth shard after them, and the count of patients whose rows were
-checked is kept beside. Example patients come from the first shard alone.
+first 10,240 patients and of every fourth shard after them, and the count of patients whose rows were checked is kept
+beside. Example patients come from the first shard alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ehrsatz.simulator.tally import YEARS, Tally, tally
 from ehrsatz.simulator.targets import targets
 
 FORMAT = 1
-ALL, EVERY = 5, 4  # first shards that are all checked; of those after them, one in so many
+ALL, EVERY = 10_240, 4  # patients that are all checked; of the shards after them, one in so many
 
 Told = dict[str, Any]
 
@@ -56,7 +56,7 @@ def statistics(dataset: Dataset, plan: SimulatorPart, first: int = 0) -> Told:
         "rows": {name: frame.height for name, frame in dataset.tables.items()},
         "tally": counted.to_dict(),
         "glycaemia": glycaemia(dataset.tables["observation"], plan.locale, points=first == 0),
-        "checked": _checked(dataset, plan) if shard < ALL or shard % EVERY == 0 else None,
+        "checked": _checked(dataset, plan) if first < ALL or shard % EVERY == 0 else None,
         "quotas": quotas.quotas(dataset.tables, plan, seed, first, size),
         "shares": quotas.shares(dataset.tables, plan, seed, first, size),
         "timelines": _timelines(dataset, plan) if first == 0 else [],

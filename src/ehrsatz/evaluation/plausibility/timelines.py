@@ -168,7 +168,7 @@ def _one(
             for a, b, kind, reason in visits.select("start", "stop", "class", "reason_display").iter_rows()
         ],
         "conditions": [
-            [*names.get((code, stage), names.get((code, None), (name, True))), name, stage, _year(a), _end(b)]
+            [*_named(names, name, code, stage, a, b), name, stage, _year(a), _end(b)]
             for name, code, stage, a, b in conditions.select("display", "code", "stage", "onset", "abatement")
             .head(MOST_ROWS)
             .iter_rows()
@@ -182,6 +182,19 @@ def _one(
         "procedures": [[name, _year(a)] for name, a in done.select("display", "start").head(MOST_DONE).iter_rows()],
         "labs": labs,
     }
+
+
+def _named(
+    names: Mapping[tuple[str, str | None], tuple[str, bool]],
+    display: str,
+    code: str,
+    stage: str | None,
+    onset: datetime.datetime,
+    stop: datetime.datetime | None,
+) -> tuple[str, bool]:
+    """Return what a row of `condition` is and whether it lasts; what no module knows is judged by its length."""
+    found = names.get((code, stage), names.get((code, None)))
+    return found or (display, stop is None or (stop - onset).days > LASTING * 365.25)
 
 
 def _end(moment: datetime.datetime | None) -> float | None:
