@@ -106,7 +106,7 @@ def from_curve(curve: Floats, cure: Floats, deadly: Floats, lag: float, people: 
                 held += 0.3 * (rate / float(wanted[age]) - held) if age else rate / float(wanted[age])
         else:
             base[age] = float(wanted[age]) * held if k >= 0 else 0.0
-            got = need if k >= 0 else 0.0
+                held = float(held + 0.3 * (rate / float(wanted[age]) - held) if age else rate / float(wanted[age]))
         has = min(has * stay + got * half, 0.999)
     return base
 

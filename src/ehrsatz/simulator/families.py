@@ -18,6 +18,7 @@ from ehrsatz.simulator.history import YEAR, Deliveries, Floats, Ints
 BLOCK = 64  # people
 PRESENT = 0.85  # share of people whose mother may be in the cohort; assumed: the rest moved, or she died
 LINKED_UNTIL = 62.0  # years: whose mother is looked for
+YOUNGEST = 15.0  # years at a birth: below, 2 in 10,000 births (NVSS 2022); they are left out
 SPACING = 330.0  # days between two births of one mother at the least
 SAME_RACE = 12.0  # how much likelier a mother of the child's own group is; assumed
 PRETERM = np.array([24, 28, 32, 34, 37, 39, 41, 42.5])  # weeks, edges of the bands below
@@ -76,7 +77,7 @@ def link(
     born, female, kind = birth.reshape(b, BLOCK), sex.reshape(b, BLOCK) == 0, group.reshape(b, BLOCK)
     u = addressed(seed, "simulator", "family", subjects=number, width=4).reshape(b, BLOCK, 4)
     gap = (born[:, :, None] - born[:, None, :]) / YEAR  # (B, child, mother): her age at the birth
-    weight = fertility[np.clip(gap, 0, len(fertility) - 1).astype(np.int64)] * (gap > 0)
+    weight = fertility[np.clip(gap, 0, len(fertility) - 1).astype(np.int64)] * (gap >= YOUNGEST)
     may = female if mothers is None else female & mothers.reshape(b, BLOCK)
     weight *= may[:, None, :] * np.where(kind[:, :, None] == kind[:, None, :], SAME_RACE, 1.0)
     able = (u[:, :, 0] < PRESENT) & free.reshape(b, BLOCK) & ((reference - born) / YEAR < LINKED_UNTIL)
