@@ -103,10 +103,11 @@ def from_curve(curve: Floats, cure: Floats, deadly: Floats, lag: float, people: 
             left[some] *= gone * np.exp(np.float32(deadly[age] * has))
             got = cases / number
             if wanted[age] > 0 and rate > 0:
-                held += 0.3 * (rate / float(wanted[age]) - held) if age else rate / float(wanted[age])
+                ratio = float(rate) / float(wanted[age])
+                held += 0.3 * (ratio - held) if age else ratio
         else:
             base[age] = float(wanted[age]) * held if k >= 0 else 0.0
-                held = float(held + 0.3 * (rate / float(wanted[age]) - held) if age else rate / float(wanted[age]))
+            got = need if k >= 0 else 0.0
         has = min(has * stay + got * half, 0.999)
     return base
 
