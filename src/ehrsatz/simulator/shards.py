@@ -181,7 +181,7 @@ class _Job:
             paths += exporter.write(found.dataset, folder / self.inside, tables=once)
         files = {path.relative_to(folder).as_posix(): file_hash(path) for path in paths}
         rows = {name: found.dataset.tables[name].height for name in (*own, *once)}
-        told = json.loads(json.dumps(found.statistics, sort_keys=True))  # in the order in which the journal gives them back
+        told = json.loads(json.dumps(found.statistics, sort_keys=True))  # in the order of the journal
         return Finished(shard, files, rows, told)
 
 
