@@ -12,6 +12,7 @@ Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011, doi:10.1145
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,19 +94,60 @@ def addressed(
     Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, doi:10.1145/2660193.2660195
     (the SplitMix64 finalizer, here as a hash of the address).
     """
-    key = _key(seed, names)
-    base = _mix(np.asarray(subjects).astype(np.uint64) * _GOLDEN + key[0])
-    place = np.zeros(len(base), np.uint64) if positions is None else np.asarray(positions).astype(np.uint64)
-    base = _mix(base ^ _mix(place * _GOLDEN + key[1]))
-    steps = np.arange(1, width + 1, dtype=np.uint64) * _GOLDEN
-    words = _mix(base[:, None] + steps[None, :])  # (R,) -> (R, width)
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    first, second, nowhere = _address(seed, *names)
+    base = np.array(subjects).astype(np.uint64, copy=False)  # ours: everything below happens in place
+    if not len(base):
+        return np.zeros((0, width))
+    base *= _GOLDEN
+    base += first
+    _mix(base)
+    if positions is None:
+        base ^= nowhere
+    else:
+        place = np.array(positions).astype(np.uint64, copy=False)
+        place *= _GOLDEN
+        place += second
+        base ^= _mix(place)
+    _mix(base)
+    if width == 1:
+        base += _GOLDEN
+        words = base[:, None]
+    else:
+        words = base[:, None] + _steps(width)[None, :]  # (R,) -> (R, width)
+    _mix(words)
+    words >>= _DROPPED
+    numbers = words.astype(np.float64)
+    numbers *= 2.0**-53
+    return numbers
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ROUNDS = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+_LAST, _DROPPED = np.uint64(31), np.uint64(11)
+
+
+@lru_cache(maxsize=16_384, typed=True)  # 1 and np.int64(1) are different names
+def _address(seed: int, *names: str | int) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Return the two words of a key, and what position 0 is mixed to."""
+    key = _key(seed, names)
+    return key[0], key[1], _mix(key[1:].copy())[0]
+
+
+@lru_cache(maxsize=64)
+def _steps(width: int) -> NDArray[np.uint64]:
+    return np.arange(1, width + 1, dtype=np.uint64) * _GOLDEN
 
 
 def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    """Scramble words in place."""
+    moved = np.empty_like(words)
+    for shift, factor in _ROUNDS:
+        np.right_shift(words, shift, out=moved)
+        words ^= moved
+        words *= factor
+    np.right_shift(words, _LAST, out=moved)
+    words ^= moved
+    return words

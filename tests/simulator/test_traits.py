@@ -68,3 +68,12 @@ def test_another_seed_gives_other_people() -> None:
 def test_an_unknown_process_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="'sbq'"):
         latent(7, standard(), np.arange(2), 2).grid("sbq")
+
+
+def test_single_years_are_those_of_the_grid_whatever_was_asked_before() -> None:
+    fresh, whole = latent(7, standard(), np.arange(50), 20), latent(7, standard(), np.arange(50), 20)
+    person, year = np.array([0, 49, 7, 7]), np.array([19, 0, 3, 4])
+    for name in SOME:
+        wanted = whole.grid(name)[person, year]
+        assert np.array_equal(fresh.points(name, person, year), wanted)
+        assert np.array_equal(whole.points(name, person, year), wanted)

@@ -32,9 +32,11 @@ class Bodyworks:
     Parameters
     ----------
     latent
-        (seed, numbers (N,), years) -> object with `.grid(process)` -> scores (N, T).
+        (seed, numbers (N,), years) -> object with `.grid(process)` -> scores (N, T), and where it can be asked for
+        single years, `.points(process, person (R,), year (R,))` -> scores (R,).
     natural
-        (process, sex (N,), scores (N, T)) -> levels (N, T).
+        (process, sex (N,), scores (N, T)) -> levels (N, T); (process, sex (R,), scores (R,), year=(R,)) -> levels (R,)
+        where `latent` gives `.points`.
     bounds
         process -> lowest, highest.
     growth
@@ -42,7 +44,7 @@ class Bodyworks:
     """
 
     latent: Callable[[int, Ints, int], Any]
-    natural: Callable[[str, Ints, Floats], Floats]
+    natural: Callable[..., Floats]
     bounds: Callable[[str], tuple[float, float]]
     growth: Growth
 
@@ -125,6 +127,8 @@ def live(
         scores.grid,
         lambda process, z: works.natural(process, people.sex, z),
         works.bounds,
+        getattr(scores, "points", None),
+        lambda process, person, year, z: works.natural(process, people.sex[person], z, year=year),
     )
     lives = Lives(
         seed=seed,

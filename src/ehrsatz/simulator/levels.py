@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 from scipy.special import ndtr
@@ -13,6 +14,7 @@ from ehrsatz.simulator.module import Course
 
 GROWING = ("height", "bmi", "head")  # read from growth charts below GROWN
 GROWN = 20.0  # years
+FEW = 8  # a moment costs as much as so many years of a whole grid
 FORGOTTEN = 6.0  # half-lives after which an episode has left no trace
 Growth = Callable[[str, Ints, Floats, Floats], Floats]  # kind, sex, age in years, z -> value
 
@@ -39,7 +41,7 @@ class Readings:
         """Return the true level (R,) of a process of people (R,) at moments (R,), days since 1970-01-01."""
         lives = self._lives
         age = np.maximum((time - lives.birth[person]) / YEAR, 0.0)
-        natural = _between(self._healthy(process), person, age)
+        natural = self._between(process, person, age)
         if process in GROWING:
             natural = self._grown(process, person, age, natural)
         value = self._moved(process, natural, person, age)
@@ -53,11 +55,20 @@ class Readings:
         """Return the lowest and the highest plausible level of a process."""
         return self._lives.bodies.bounds(process)
 
-    def _healthy(self, process: str) -> np.ndarray:
-        """Return the natural level (N, T) within the bounds of the healthy."""
-        if process not in self._natural:
-            self._natural[process] = self._lives.healthy(process)
-        return self._natural[process]
+    def _between(self, process: str, person: Ints, age: Floats) -> Floats:
+        """Return natural levels (R,) within the bounds of the healthy; of few moments, those of their years alone."""
+        lives = self._lives
+        if process not in self._natural and len(person) * FEW > lives.n * lives.years:
+            self._natural[process] = lives.healthy(process)
+        grid = self._natural.get(process)
+        if grid is not None:
+            return _mixed(lambda who, year: grid[who, year], lives.years, person, age)
+        return _mixed(partial(lives.healthy_at, process), lives.years, person, age)
+
+    def _z(self, process: str, person: Ints, age: Floats, middle: float) -> Floats:
+        """Return scores (R,) of people at ages."""
+        lives = self._lives
+        return _mixed(partial(lives.bodies.score_at, process), lives.years, person, age, middle)
 
     def _moved(self, process: str, value: Floats, person: Ints, age: Floats) -> Floats:
         """Return levels (R,) with what conditions and drugs do to them at that very moment: ranges first."""
@@ -104,7 +115,7 @@ class Readings:
             out[at] = now * (1 + (effect.ratio - 1) * share)
         else:
             assert effect.low is not None and effect.high is not None
-            rank = ndtr(_between(self._lives.bodies.score(process), person, age))
+            rank = ndtr(self._z(process, person, age, 0.5))
             out[at] = now + share * (effect.low + (effect.high - effect.low) * rank - now)
 
     def _grown(self, process: str, person: Ints, age: Floats, value: Floats) -> Floats:
@@ -114,11 +125,11 @@ class Readings:
         if not len(young):
             return value
         who, years, sex = person[young], age[young], lives.sex[person[young]]
-        z = _between(lives.bodies.score(process), who, years, middle=0.0)
+        z = self._z(process, who, years, 0.0)
         if process == "bmi":
             chart = np.empty(len(who))
             baby = years < 2
-            z_height = _between(lives.bodies.score("height"), who, years, middle=0.0)
+            z_height = self._z("height", who, years, 0.0)
             metres = self._growth("height", sex[baby], years[baby], z_height[baby]) / 100
             heavy = (0.6 * z[baby] + 0.5 * z_height[baby]) / np.sqrt(0.6**2 + 0.5**2)
             chart[baby] = self._growth("weight", sex[baby], years[baby], heavy) / metres**2
@@ -179,14 +190,13 @@ class _Runs:
         return out
 
 
-def _between(grid: np.ndarray, person: Ints, age: Floats, middle: float = 0.5) -> Floats:
-    """Read a grid (N, T) whose columns stand for age t + middle, linear in between."""
-    last = grid.shape[1] - 1
+def _mixed(
+    at: Callable[[Ints, Ints], np.ndarray], years: int, person: Ints, age: Floats, middle: float = 0.5
+) -> Floats:
+    """Read what stands for age t + middle in year t, linear in between."""
+    last = years - 1
     place = np.clip(age - middle, 0, last)
     low = place.astype(np.int64)
     part = place - low
-    flat = grid.ravel()
-    at = person * (last + 1) + low
-    below = flat[at].astype(np.float64)
-    above = flat[at + (low < last)]
-    return below + part * (above - below)
+    below = at(person, low).astype(np.float64)
+    return below + part * (at(person, low + (low < last)) - below)

@@ -6,7 +6,7 @@ year has an exact age.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,6 +207,10 @@ class Lives:
         """Return the natural level (N, T) of a process within the bounds that conditions set for those without them."""
         return self._healthy(self.natural(process), self.influences.get(process, []))
 
+    def healthy_at(self, process: str, person: Ints, year: Ints) -> Singles:
+        """Return the same (R,) of people (R,) in years of age (R,) alone."""
+        return self._healthy(self.bodies.level_at(process, person, year), self.influences.get(process, []))
+
     def _healthy(self, grid: Singles, found: list[Influence]) -> Singles:
         tops = [one.effect.healthy_max for one in found if one.effect.healthy_max is not None]
         bottoms = [one.effect.healthy_min for one in found if one.effect.healthy_min is not None]
@@ -248,34 +252,61 @@ class Bodies:
         process, scores -> (N, T) levels.
     bounds
         process -> lowest and highest plausible level.
+    z_at, natural_at
+        The same of people (R,) in years of age (R,): process, person, year -> (R,) scores, and process, person, year,
+        scores -> (R,) levels. None: they are read from the whole.
     """
 
-    def __init__(self, z: object, natural: object, bounds: object) -> None:
+    def __init__(
+        self,
+        z: Callable[[str], Singles],
+        natural: Callable[[str, Singles], Floats],
+        bounds: Callable[[str], tuple[float, float]],
+        z_at: Callable[[str, Ints, Ints], Singles] | None = None,
+        natural_at: Callable[[str, Ints, Ints, Singles], Floats] | None = None,
+    ) -> None:
         self._z, self._natural, self._bounds = z, natural, bounds
-        self._scores: dict[str, Floats] = {}
+        self._z_at, self._natural_at = z_at, natural_at
+        self._scores: dict[str, Singles] = {}
         self._levels: dict[str, Singles] = {}
 
-    def score(self, process: str) -> Floats:
+    def score(self, process: str) -> Singles:
         """Return the scores (N, T) of a process."""
         if process not in self._scores:
-            self._scores[process] = self._z(process)  # type: ignore[operator]
+            self._scores[process] = self._z(process)
         return self._scores[process]
 
     def level(self, process: str) -> Singles:
         """Return the natural levels (N, T) of a process."""
         if process not in self._levels:
-            self._levels[process] = self._natural(process, self.score(process)).astype(np.float32)  # type: ignore[operator]
+            self._levels[process] = self._natural(process, self.score(process)).astype(np.float32)
         return self._levels[process]
 
+    def score_at(self, process: str, person: Ints, year: Ints) -> Singles:
+        """Return the scores (R,) of people (R,) in years of age (R,), without making those of the others."""
+        if process in self._scores or self._z_at is None:
+            return self.score(process)[person, year]
+        return self._z_at(process, person, year)
+
+    def level_at(self, process: str, person: Ints, year: Ints) -> Singles:
+        """Return the natural levels (R,) of people (R,) in years of age (R,), without making those of the others."""
+        if process in self._levels or self._z_at is None or self._natural_at is None:
+            return self.level(process)[person, year]
+        return self._natural_at(process, person, year, self.score_at(process, person, year)).astype(np.float32)
+
     def let_go(self) -> None:
-        """Give back the memory of scores and levels."""
+        """Give back the memory of scores and levels; none can be asked for from now on."""
         self._scores.clear()
         self._levels.clear()
-        self._z = None
+        self._z, self._z_at, self._natural_at = _gone, None, None
 
     def bounds(self, process: str) -> tuple[float, float]:
         """Return the lowest and highest plausible level."""
-        return self._bounds(process)  # type: ignore[operator]
+        return self._bounds(process)
+
+
+def _gone(process: str) -> Singles:
+    raise AssertionError(f"the levels of {process} were given back")
 
 
 def overlap(start: Floats, stop: Floats, first: int, last: int) -> Floats:
@@ -284,7 +315,7 @@ def overlap(start: Floats, stop: Floats, first: int, last: int) -> Floats:
     return np.clip(np.minimum(year + 1, stop[:, None]) - np.maximum(year, start[:, None]), 0, 1)
 
 
-def _apply(grid: Singles, one: Influence, score: Floats | None) -> None:
+def _apply(grid: Singles, one: Influence, score: Singles | None) -> None:
     """Put one influence on a grid (N, T) in place."""
     last = grid.shape[1]
     first = int(np.clip(np.floor(one.start.min()), 0, last)) if len(one.start) else last

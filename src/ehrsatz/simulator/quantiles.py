@@ -83,8 +83,10 @@ class Natural:
         one = self.processes[process]
         return one.low, one.high
 
-    def grid(self, process: str, sex: Ints, z: NDArray[np.floating], middle: float = 0.5) -> Floats:
-        """Return levels over years of age.
+    def grid(
+        self, process: str, sex: Ints, z: NDArray[np.floating], middle: float = 0.5, year: Ints | None = None
+    ) -> Floats:
+        """Return levels over years of age, or in single years.
 
         Parameters
         ----------
@@ -96,13 +98,17 @@ class Natural:
             Shape (N, T); column t belongs to the year of age from t to t + 1.
         middle
             Column t is read at age t + `middle`.
+        year
+            Shape (R,) with `sex` and `z`: the column that each of them would stand in. None: all columns.
 
         Returns
         -------
-        Shape (N, T).
+        Shape (N, T), or (R,).
         """
         table = self._by_year(process, middle)  # (2, OLDEST + 1, C)
         n_years, columns = table.shape[1], table.shape[2]
+        if year is not None:
+            return _read(table.reshape(-1), (sex * n_years + np.minimum(year, n_years - 1)) * columns, z)
         year = np.minimum(np.arange(z.shape[1]), n_years - 1)
         row = (sex[:, None] * n_years + year[None, :]) * columns  # (N, T)
         return _read(table.reshape(-1), row, z)

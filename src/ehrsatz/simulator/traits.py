@@ -61,6 +61,21 @@ class Latent:
         """
         return self._score(process)[:, : self._years - 1]
 
+    def points(self, process: str, person: Ints, year: Ints) -> NDArray[np.float32]:
+        """Return z (R,) of people (R,), at whole ages (R,): those of `grid` alone."""
+        held = self._scores.get(process)
+        if held is not None:
+            return held.reshape(-1).take(person * self._years + year)
+        if self._sources is None:
+            self._sources = self._draw()
+        n = self._sources.shape[2]
+        flat = self._sources.reshape(len(self._sources), -1)
+        at = year * n + person
+        out = np.zeros(len(person), np.float32)
+        for source, weight in self._mixtures[self._place[process]]:
+            out += flat[source].take(at) * weight
+        return out
+
     def at(self, process: str, person: Ints, age: Floats) -> Floats:
         """Return z (R,) of people (R,), positions in the shard, at ages (R,) from 0 to T in years."""
         score = self._score(process)
