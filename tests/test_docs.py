@@ -24,7 +24,7 @@ from ehrsatz import registry
 from ehrsatz.schema import Column, Constraint, ConstraintKind, Disclosure, Kind, Link, Role
 from pages import SET_UP, Block, blocks, run
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = "\n".join(  # the pages that document what has a name
     (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     for name in ("reference", "metrics", "gate", "release", "review", "rules")
@@ -82,11 +82,15 @@ def test_yaml_examples_are_valid(page: Path) -> None:
     from ehrsatz.gate import Policy
     from ehrsatz.scenario import Scenario
     from ehrsatz.schema import Schema
+    from ehrsatz.simulator.aggregates import KINDS, Aggregates
 
     for block in blocks(page.read_text(encoding="utf-8")):
         if block.kind != "yaml" or "<!-- sketch -->" in block.before:
             continue
         data = yaml.safe_load(block.body)
+        if set(data) & set(KINDS):
+            Aggregates.model_validate(data)
+            continue
         kind = Policy if "thresholds" in data else Schema if "tables" in data else Scenario
         kind.from_dict(data)
 

@@ -392,7 +392,8 @@ def test_a_reader_that_goes_away_is_no_fault() -> None:
 def test_a_stopped_run_leaves_nothing(number: int, code: int) -> None:
     before = files()
     program = "import sys; from ehrsatz.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    run = [sys.executable, "-c", program, "fabricate", "--generator", "independent", "--n", "400000"]
+    run = [sys.executable, "-c", program, "fabricate", "--from", "heart_disease_uci"]
+    run += ["--generator", "independent", "--n", "400000"]
     process = subprocess.Popen(run, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
     for line in process.stderr:

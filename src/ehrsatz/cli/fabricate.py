@@ -91,7 +91,7 @@ def fabricate(
     from ehrsatz import pipeline
     from ehrsatz.steps import check_new_file, write_text
 
-    plan = _plan(scenario, from_)
+    plan = _plan(scenario, from_, bool(generator or param))
     learning: dict[str, Any] = {
         "--from": from_,
         "--subject": subject,
@@ -196,15 +196,15 @@ _KEYS = {  # option of a run that learns from a table -> key of a scenario
 _AS_TABLE = "Name a table with --from, as in --from heart_disease_uci, the public one that ships."
 
 
-def _plan(scenario: str | None, from_: str | None) -> Scenario:
-    """Return what is to be run, before options change it."""
+def _plan(scenario: str | None, from_: str | None, method: bool) -> Scenario:
+    """Return what is to be run, before options change it; a method of the user's own leaves out the example's."""
     from ehrsatz.scenario import BUNDLED, Scenario
 
     if scenario is not None:
         return simulated.find(scenario)
     if from_ is None:
         return Scenario.cohort()
-    return Scenario.example() if from_ in BUNDLED else Scenario()
+    return Scenario.example() if from_ in BUNDLED and not method else Scenario()
 
 
 def _refuse(given: Mapping[str, Any], what: str, advice: str) -> None:
