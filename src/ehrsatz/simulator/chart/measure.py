@@ -36,7 +36,11 @@ BOUNDED = {
     "urine_gravity": (1.001, 1.035),
     "dast10": (0, 10),
 }
-BELOW = {"dbp": ("sbp", 12.0), "hdl": ("total_chol", 30.0), "iron": ("tibc", 10.0)}  # item -> what it lies below, by how much at the least
+BELOW = {  # item -> what it lies below, by how much at the least
+    "dbp": ("sbp", 12.0),
+    "hdl": ("total_chol", 30.0),
+    "iron": ("tibc", 10.0),
+}
 SCALES: Mapping[str, tuple[float, float]] = {
     "phq9": (0, 27),
     "gad7": (0, 21),
