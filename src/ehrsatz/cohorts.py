@@ -10,6 +10,7 @@ from ehrsatz import clinical
 from ehrsatz.capsule.contents import DATA, Contents, Streamed
 from ehrsatz.capsule.write import complete
 from ehrsatz.cost.meter import Meter
+from ehrsatz.documents import cohort_documents
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.plausibility.cohort import evaluate
 from ehrsatz.evaluation.plausibility.shard import merge, statistics
@@ -67,10 +68,8 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
     found: list[Judged] = []
 
     def finish(stage: Path, made: Made) -> None:
-        from ehrsatz.documents import cohort_documents
-
         show("judge", 0, 1)
-        evaluation = evaluate(made.statistics, part, n)
+        evaluation = evaluate(made.statistics, part, n, fit=here.known.fit)
         verdict = judge(evaluation, policy)
         show("judge", 1, 1)
         show("write", 0, 1)

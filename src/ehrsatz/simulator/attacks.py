@@ -55,7 +55,7 @@ def strike(lives: Lives, episode: Episode, base: Floats, pin: Pin | None = None,
             keep |= lead
     rows, onset = rows[keep], onset[keep]
     ordinal = ordinals(rows)
-    _note(lives, _course(lives, episode, rows, ordinal, onset))
+    _note(lives, _course(lives, episode, rows, ordinal, onset, pin))
 
 
 def _note(lives: Lives, attack: Attack) -> None:
@@ -204,11 +204,15 @@ def _season(lives: Lives, episode: Episode, person: Ints, age: Floats, low: Floa
     return np.where(gb > ga, np.clip(inverse(ga + share * (gb - ga)) - born, a, b), age)
 
 
-def _course(lives: Lives, episode: Episode, rows: Ints, ordinal: Ints, onset: Floats) -> Attack:
+def _course(lives: Lives, episode: Episode, rows: Ints, ordinal: Ints, onset: Floats, pin: Pin | None = None) -> Attack:
     """Draw how long each lasts, where it is seen, and whether it is admitted, needs intensive care or kills."""
     u = lives.draw(episode.id, "course", rows, ordinal, width=8)
     days = episode.days * np.exp(episode.spread * _normal(u[:, 0]))
     place = _place(episode.care, onset, u[:, 1])
+    if pin is not None:  # what a quota wants is seen by somebody
+        places = {name: sum(values) for name, values in episode.care.shares.items() if name != "none"}
+        usual = PLACES.index(max(places, key=lambda name: places[name]))
+        place = np.where((place == 0) & pin.holds(rows, onset), usual, place)
     seen_days = np.where(place == INPATIENT, 0.15, 0.35) * np.minimum(days, 10) * u[:, 2]
     seen = np.where(place == 0, np.inf, onset + np.maximum(seen_days, 0.02) / YEAR)
     stay = np.zeros(len(rows))

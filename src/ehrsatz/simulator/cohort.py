@@ -29,7 +29,10 @@ from ehrsatz.simulator.module import Condition, Episode
 CANDIDATES = 8  # possible lives of a person under a quota
 EPOCH = datetime.date(1970, 1, 1)
 TERM = 290.0  # days of a pregnancy at the most
-MARGIN = 0.02  # years by which an onset lies before the index date at the least
+MARGIN = 0.05  # years by which an onset lies before the index date at the least, so that it is written down by then
+BOOKED = 0.25  # likewise of a pregnancy, which is first seen after some weeks
+OLDEST = 100.0  # years, of those whose age an enriched condition decides
+PREGNANCY = "pregnancy"
 Display = Callable[[str], str]
 
 
@@ -66,6 +69,8 @@ class Cohort:
     seed: int
     history_years: float = 10.0
     record_years: float = 10.0
+    youngest: tuple[float, ...] = ()  # of each enriched condition: age from which it can be there
+    only: tuple[int, ...] = ()  # of each: sex that alone has it, -1 both
 
     def group(self, number: Ints) -> Ints:
         """Return the group (N,) of people, -1 for the free."""
@@ -74,6 +79,14 @@ class Cohort:
         edges = np.cumsum([quota.n for quota in self.quotas])
         at = np.searchsorted(edges, number * self._stride % self.n, side="right")
         return np.where((at < len(self.quotas)) & (number < self.n), at, -1)
+
+    def enriched(self, number: Ints) -> Ints:
+        """Return which of the enriched conditions people (N,) must have, -1: none; each has its exact share."""
+        first = sum(quota.n for quota in self.quotas)
+        edges = first + np.cumsum([round(share * self.n) for _, share in self.enrich])
+        place = number * self._stride % self.n
+        at = np.searchsorted(edges, place, side="right") if len(edges) else np.zeros(len(number), np.int64)
+        return np.where((place >= first) & (at < len(self.enrich)) & (number < self.n), at, -1)
 
     @cached_property
     def _stride(self) -> int:
@@ -108,6 +121,9 @@ class Cohort:
         out = np.full(len(number), -1, np.int64)
         for g, quota in enumerate(self.quotas):
             out[group == g] = quota.sex
+        enriched = self.enriched(number)
+        for k, sex in enumerate(self.only):
+            out[enriched == k] = sex
         return out
 
     def ages(self, number: Ints) -> tuple[Floats, Floats]:
@@ -119,6 +135,10 @@ class Cohort:
             if quota.age is not None:
                 low = np.where(group == g, quota.age[0] + late, low)
                 high = np.where(group == g, quota.age[1] + late, high)
+        enriched = self.enriched(number)
+        for k, age in enumerate(self.youngest):
+            if age > 0:
+                low, high = np.where(enriched == k, age, low), np.where(enriched == k, OLDEST, high)
         return low, high
 
     def pins(
@@ -147,7 +167,8 @@ class Cohort:
             for name, (stage, low, high) in quota.must.items():
                 one = pin(name)
                 since = np.zeros(n) if np.isnan(low) else (low - birth) / YEAR
-                before = index - MARGIN if np.isnan(high) else np.minimum((high + 1 - birth) / YEAR, index - MARGIN)
+                margin = BOOKED if name == PREGNANCY else MARGIN
+                before = index - margin if np.isnan(high) else np.minimum((high + 1 - birth) / YEAR, index - margin)
                 entity = entities[name]
                 one.before[here] = np.maximum(before, since + 1e-4)[here]
                 one.since[here] = np.maximum(since, entity.ages[0])[here]
@@ -155,16 +176,13 @@ class Cohort:
                 one.until[here] = index[here]
             for name in quota.never:
                 pin(name).never[here] = True
-        for k, (name, share) in enumerate(self.enrich):
-            entity = entities[name]
-            chosen = (np.floor((number + 1) * share + 0.31 * k) > np.floor(number * share + 0.31 * k)) & (group < 0)
-            if entity.sex is not None:
-                chosen &= sex == ("female", "male").index(entity.sex)
+        enriched = self.enriched(number)
+        for k, (name, _) in enumerate(self.enrich):
+            entity, chosen = entities[name], enriched == k
             age = (self.reference - birth) / YEAR
-            chosen &= age > entity.ages[0] + 2 * MARGIN
             one = pin(name)
             one.before[chosen] = age[chosen] - MARGIN
-            one.since[chosen] = entity.ages[0]
+            one.since[chosen] = np.minimum(entity.ages[0], age[chosen] - 2 * MARGIN)
             one.until[chosen] = age[chosen]
         return out
 
@@ -218,6 +236,8 @@ def understand(
     quotas = [
         _quota(group, f"groups[{g}]", known, base, display, reference, problems) for g, group in enumerate(part.groups)
     ]
+    if total + sum(round(share * n) for share in part.enrich.values()) > n:
+        problems.append(f"groups and enrich: together they hold more people than the cohort's {n:,}")
     for name in (*part.enrich, *part.prevalence):
         if name not in known:
             problems.append(f"{name}: no condition has this id.{nearest(name, known)}")
@@ -232,7 +252,21 @@ def understand(
             problems=problems,
         )
     years = 200.0 if part.record_years == "life" else float(part.record_years)
-    return Cohort(n, tuple(quotas), tuple(part.enrich.items()), reference, seed, part.history_years, years)
+    return Cohort(
+        n,
+        tuple(quotas),
+        tuple(part.enrich.items()),
+        reference,
+        seed,
+        part.history_years,
+        years,
+        tuple(known[name].ages[0] + 1.0 if known[name].ages[0] > 0 else 0.0 for name in part.enrich),
+        tuple(_sex_of(known[name]) for name in part.enrich),
+    )
+
+
+def _sex_of(entity: Condition | Episode) -> int:
+    return -1 if entity.sex is None else ("female", "male").index(entity.sex)
 
 
 def _quota(

@@ -65,7 +65,8 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
     real = {name: drawn[name][here].astype(np.float64) for name in REAL}
     birth = real["birth"]
     window = np.maximum(birth, cohort.reference - cohort.history_years * YEAR)
-    start = np.where(cohort.group(number) >= 0, np.maximum(birth, cohort.index(number)), window)
+    bound = (cohort.group(number) >= 0) | (cohort.enriched(number) >= 0)
+    start = np.where(bound, np.maximum(birth, cohort.index(number)), window)
     attributes = {name: whole[name] for name in ATTRIBUTES}
     attributes["income"] = whole["quintile"] - 1
     spouse = families.spouse[here]

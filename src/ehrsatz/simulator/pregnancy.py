@@ -87,7 +87,9 @@ def in_pregnancy(
     if pin is not None:
         rows = attack.rows
         before = pin.before[rows]
-        onset = np.where(~np.isnan(before) & (attack.onset < before), np.minimum(onset, before - 0.01), onset)
+        earliest = np.nan_to_num(pin.since[rows]) + 0.002
+        moved = np.minimum(np.maximum(onset, earliest), before - 0.01)
+        onset = np.where((moved > attack.onset) & (moved < attack.stop), moved, onset)
         inside = pin.holds(rows, onset) & (onset > attack.onset)
         hit = (hit | (inside & (ordinals(rows * 2 + inside) == 0))) & ~pin.never[rows]
     hit &= onset < lives.span[attack.rows]

@@ -62,6 +62,8 @@ def ask_all(asks: Asks, history: History, book: Book) -> Found:
         for name, spells in history.spells.items()
         if len(spells.person)
     }
+    for name, spells in history.spells.items():
+        _stages(asks, history, book, name, spells)
     attack, seen = {}, {}
     for name, attacks in history.attacks.items():
         if len(attacks.person) and attacks.episode.id != "pregnancy":
@@ -201,6 +203,27 @@ def _diagnosis(asks: Asks, history: History, book: Book, name: str, spells: Spel
         specialty=book.text(condition.specialty),
         emergency=waited,
     )
+
+
+def _stages(asks: Asks, history: History, book: Book, name: str, spells: Spells) -> None:
+    """Ask for the visit that finds a condition in a later stage, so that a change of stage is written down soon."""
+    condition = spells.condition
+    for s in range(1, len(condition.stages)):
+        reached = spells.stage_from[:, s]
+        new = np.flatnonzero(np.isfinite(reached) & (reached > spells.diagnosed + 1))
+        if not len(new):
+            continue
+        person = spells.person[new]
+        u = history.draw(f"stage visit {name} {s}", person)[:, 0]
+        asks.ask(
+            person,
+            reached[new] + 0.5 + 3 * u,
+            (15 + 15 * u) * MINUTES,
+            CLASS["ambulatory"],
+            snomed(book, "followup"),
+            reason=book.place(ICD10CM, condition.icd10),
+            specialty=book.text(condition.specialty),
+        )
 
 
 def _attacks(asks: Asks, history: History, book: Book, name: str, attacks: Attacks) -> tuple[Batch, Ints]:
