@@ -36,6 +36,7 @@ CHECKUPS = (  # check-ups a year from each age on, women and men
     (40.0, 0.52, 0.38),
     (65.0, 0.55, 0.52),
 )  # NHIS 2019 and Hollander 2020, J Am Board Fam Med 33:118: share with a general check-up in the year
+BORN = 1.01  # days: nothing is found before the birth itself, which may be late on its day
 MOST = 10.0  # follow-up visits a year for chronic conditions
 FURTHER = 0.25  # what each further condition adds of its own visits: several are seen at once; assumed
 VIRTUAL = (
@@ -184,7 +185,7 @@ def _diagnosis(asks: Asks, history: History, book: Book, name: str, spells: Spel
     people = history.people
     n = len(spells.person)
     u = history.draw(f"found {name}", spells.person, width=3)
-    start = np.maximum(spells.diagnosed, people.birth[spells.person] + 0.3)
+    start = np.maximum(spells.diagnosed, people.birth[spells.person] + BORN)
     admitted = condition.found_at == "inpatient"
     days = condition.found_stay_days or 3.0
     minutes = {"emergency": 240.0, "urgent": 60.0, "wellness": 35.0}.get(condition.found_at, 30.0)
@@ -244,7 +245,7 @@ def _attacks(asks: Asks, history: History, book: Book, name: str, attacks: Attac
     waited = np.where(admitted & (u[:, 1] < 0.75), (2.5 + 5 * u[:, 2]) / 24, np.nan)
     batch = asks.ask(
         person,
-        attacks.seen[seen],
+        np.maximum(attacks.seen[seen], history.people.birth[person] + BORN),
         length,
         kind,
         code[place],
