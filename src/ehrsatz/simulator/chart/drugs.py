@@ -6,7 +6,7 @@ import numpy as np
 
 from ehrsatz.clinical import ICD10CM, RXNORM, UCUM
 from ehrsatz.simulator.chart.asks import CLASS, MINUTES, Asks, Batch
-from ehrsatz.simulator.chart.visits import Found, snomed
+from ehrsatz.simulator.chart.visits import BORN, Found, snomed
 from ehrsatz.simulator.history import YEAR, Courses, Floats, History, Ints
 from ehrsatz.simulator.records import Book, Encounters, Rows
 
@@ -34,7 +34,7 @@ def ask(asks: Asks, history: History, book: Book) -> list[Batch | None]:
         far = np.flatnonzero(~near & history.people.written(course.person, course.start))
         batch = asks.ask(
             course.person[far],
-            course.start[far],
+            np.maximum(course.start[far], history.people.birth[course.person[far]] + BORN),
             np.full(len(far), 20 * MINUTES),
             CLASS["ambulatory"],
             snomed(book, "followup"),

@@ -166,7 +166,9 @@ def _followups(asks: Asks, history: History, book: Book) -> None:
     person, age = ill[row[at]], year[at]
     v = history.draw("follow-up time", person, age * 64 + k, width=4)
     moment = age + (k + 0.15 + 0.7 * v[:, 0]) / times[at]
-    inside = (moment < span[person]) & people.written(person, people.birth[person] + moment * YEAR)
+    inside = (
+        (moment < span[person]) & (moment * YEAR > BORN) & people.written(person, people.birth[person] + moment * YEAR)
+    )
     person, age, moment, v = person[inside], age[inside], moment[inside], v[inside]
     start = people.birth[person] + moment * YEAR
     remote = (v[:, 1] < VIRTUAL) & (start > 18_340)  # from spring 2020 on
