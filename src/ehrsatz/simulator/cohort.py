@@ -425,6 +425,7 @@ def _possible(
         entity = known[name]
         if entity.sex is not None and sex >= 0 and ("female", "male")[sex] != entity.sex:
             problems.append(f"{where}: {name} occurs in the {entity.sex} sex only")
+            continue
         if entity.ages[0] >= oldest:
             problems.append(f"{where}: {name} begins at {entity.ages[0]:g} years at the earliest")
         elif isinstance(entity, Episode) and group.age is not None and entity.ages[1] <= group.age[0] and entity.once:

@@ -14,6 +14,7 @@ from ehrsatz.simulator.knowledge import Known
 from ehrsatz.simulator.population import demographics
 from ehrsatz.simulator.pregnancy import PREGNANCY
 
+BEFORE = 2 * YEAR  # of routine care that is written down before an index date in the past: its drugs are in the record
 OTHER = ("group", "blood", "language", "smoking", "quintile")
 REAL = ("birth", "income", "adherence", "care_seeking", "smoked_from", "smoked_to")
 ATTRIBUTES = ("race", "ethnicity", "region", "education", "housing", "insurance", "alcohol", "activity", "marital")
@@ -67,6 +68,8 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
     window = np.maximum(birth, cohort.reference - cohort.history_years * YEAR)
     bound = (cohort.group(number) >= 0) | (cohort.enriched(number) >= 0)
     start = np.where(bound, np.maximum(birth, cohort.index(number)), window)
+    index, latest = cohort.index(number), cohort.reference - cohort.record_years * YEAR
+    written = np.where(index < cohort.reference, np.minimum(latest, index - BEFORE), latest)
     attributes = {name: whole[name] for name in ATTRIBUTES}
     attributes["income"] = whole["quintile"] - 1
     spouse = families.spouse[here]
@@ -94,7 +97,7 @@ def people(known: Known, cohort: Cohort, number: Ints) -> People:
         father=_in(families.father[here], cohort.n),
         spouse=_in(spouse, cohort.n),
         deliveries=deliveries(cohort.seed, everyone, families, drawn["birth"].astype(np.float64), number),
-        record_from=np.maximum(birth, cohort.reference - cohort.record_years * YEAR),
+        record_from=np.maximum(birth, written),
         other={name: whole[name] for name in OTHER if name in whole},
     )
 

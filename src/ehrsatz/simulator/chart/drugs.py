@@ -31,6 +31,8 @@ def ask(asks: Asks, history: History, book: Book) -> list[Batch | None]:
         at = np.searchsorted(key, course.person * 1e6 + course.start)
         safe = np.minimum(at, len(key) - 1)
         near = (at < len(key)) & (person[safe] == course.person) & (start[safe] < course.start + NEAR)
+        index = history.people.start[course.person]  # of a quota: what is taken by then is ordered by then
+        near &= ~((course.start < index) & (start[safe] >= index))
         far = np.flatnonzero(~near & history.people.written(course.person, course.start))
         batch = asks.ask(
             course.person[far],
