@@ -160,6 +160,8 @@ def _moments(
         office, at, _awake(start, asks["kind"], end[person], history.draw("arrival", person, _whole(start)))
     )
     start = np.floor(start * 1440 + 1e-6) / 1440
+    early = office & (start < birth[person] + 1)  # moved to a working day before the birth: the day after it instead
+    start = np.where(early, birth[person] + 1 + (start - np.floor(start)), start)
     start = np.maximum(start, birth[person])
     asks["length"] = np.maximum(np.minimum(length, end[person] - start), 0)
     return start, inside & (start < end[person] - LEAST / 2)
