@@ -20,8 +20,8 @@ MONTH = YEAR / 12
 SCREENED = (  # panel, from age, to age, every how many years, share: routine at check-ups
     ("lipids", 20, 110, 5.0, 0.75),  # ACC/AHA cholesterol guideline 2018: every 4 to 6 years
     ("lipids", 40, 110, 2.0, 0.6),
-    ("hba1c", 35, 70, 3.0, 0.6),  # USPSTF 2021: prediabetes and diabetes, 35 to 70 years
-    ("metabolic", 30, 110, 2.0, 0.65),  # assumed: NAMCS 2018, ordered at about 15 % of visits
+    ("hba1c", 18, 110, 2.0, 0.8),  # USPSTF 2021: 35 to 70 years; more widely assumed, lest only the ill are measured
+    ("metabolic", 18, 110, 1.5, 0.8),  # assumed: NAMCS 2018, ordered at about 15 % of visits
     ("cbc", 18, 110, 2.0, 0.55),  # assumed, likewise
     ("thyroid", 35, 110, 5.0, 0.3),  # assumed
     ("screening", 18, 110, 1.0, 0.7),  # USPSTF 2023, 2018: depression, alcohol; tobacco at every check-up
