@@ -103,7 +103,6 @@ class Maker:
         return dataset(left, lives, here.scene, here.provenance)
 
 
-@lru_cache(maxsize=2)
 def setting(part: str, n: int, seed: int) -> Setting:
     """Read what the shards of a run share, and refuse a cohort that cannot be.
 
@@ -120,10 +119,17 @@ def setting(part: str, n: int, seed: int) -> Setting:
         When a module, a locale or another file is wrong, or a quota cannot be met.
     """
     plan = SimulatorPart.model_validate_json(part)
+    files = (plan.modules, plan.calibration, plan.cpt)
+    return _setting(part, n, seed, tuple(_content(Path(one)) for one in files if one is not None))
+
+
+@lru_cache(maxsize=2)
+def _setting(part: str, n: int, seed: int, contents: tuple[str, ...]) -> Setting:
+    """Return the setting of a part whose files have these contents: what was changed meanwhile is read anew."""
+    plan = SimulatorPart.model_validate_json(part)
     _check_tables(plan.only)
     gaps = missing.understand(plan.missing, catalogue())
-    told = None if plan.calibration is None else _content(Path(plan.calibration))
-    about = knowledge(plan.locale, plan.modules, tuple(plan.prevalence.items()), plan.calibration, told)
+    about = knowledge(plan.locale, plan.modules, tuple(plan.prevalence.items()), plan.calibration, contents)
     from ehrsatz import terminology
 
     codes = terminology.codes()
@@ -175,7 +181,7 @@ def knowledge(
     modules: str | None,
     adults: tuple[tuple[str, float], ...],
     calibration: str | None = None,
-    content: str | None = None,
+    contents: tuple[str, ...] = (),
 ) -> Known:
     """Return all knowledge with its rates solved, pulled to the figures of a scenario; its `fit` says how well.
 
@@ -185,8 +191,8 @@ def knowledge(
         As in a `SimulatorPart`.
     adults
         Condition and the share of living adults that has it.
-    content
-        Hash of the calibration file: another content is read anew.
+    contents
+        Hashes of the files: another content is read anew.
 
     Raises
     ------

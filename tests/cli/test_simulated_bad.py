@@ -230,6 +230,35 @@ def test_quotas_that_cannot_be_met_are_all_told(capfd: pytest.CaptureFixture[str
         assert words in said, f"{words}: {said}"
 
 
+# ---------------------------------------------------------------------- figures of one's own
+FIGURES = {
+    "contradicting figures": (
+        """
+prevalence:
+  - {condition: gout, percent: 5, source: "Register A, 2024"}
+  - {condition: gout, percent: 9, source: "Register B, 2024"}
+""",
+        ("gout", "two different figures of the same people"),
+    ),
+    "an unknown condition": ('prevalence: [{condition: gaut, percent: 5, source: "A, 2024"}]', ("gaut", "'gout'")),
+    "a share above one": ('prevalence: [{condition: gout, share: 5, source: "A, 2024"}]', ("share",)),
+    "no source": ("prevalence: [{condition: gout, percent: 5}]", ("source",)),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_that_cannot_be_reached(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    text, says = FIGURES[name]
+    Path("figures.yaml").write_text(text, encoding="utf-8")
+    said = refused(capfd, "--calibration", "figures.yaml")
+    assert "simulate" not in said
+    assert all(words in said for words in says), said
+
+
+def test_absent_figures(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "nowhere.yaml" in refused(capfd, "--calibration", "nowhere.yaml")
+
+
 # ---------------------------------------------------------------------- room
 def test_ten_million_patients_on_a_small_disk(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
