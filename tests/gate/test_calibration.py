@@ -16,9 +16,7 @@ from ehrsatz.provenance import Provenance
 def test_honest_rows_pass_inside_and_are_held_outside_and_copies_are_denied_by_all() -> None:
     whole = ehrsatz.read(str(pipeline.bundled("heart_disease_uci")), subject="id", target="num")
     train, holdout = whole.split(0.5, seed=0)
-    shipped = [
-        name for name in SHIPPED if name not in SIMULATED
-    ]
+    shipped = [name for name in SHIPPED if name not in SIMULATED]
     wanted = sorted({one.metric for name in shipped for one in named(name).thresholds} - {RULES, "expert_review"})
     task = Task("num", groups=("sex",), formulas=("num ~ age + C(sex) + trestbps",))
     made = {

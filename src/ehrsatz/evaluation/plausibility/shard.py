@@ -49,7 +49,7 @@ def statistics(dataset: Dataset, plan: SimulatorPart, first: int = 0) -> Told:
     shard = first // SIZE
     seed, size = _drawn(dataset, first + n)
     held = targets(plan.locale, plan.modules)
-    counted = tally(dataset.tables, plan.reference, held=held, years=min(YEARS, plan.history_years))
+    counted = tally(dataset.tables, plan.reference, held=held, years=min(YEARS, plan.history_years, _years(plan)))
     return {
         "format": FORMAT,
         "patients": n,
@@ -86,6 +86,11 @@ def _checked(dataset: Dataset, plan: SimulatorPart) -> Told:
         "keys": structure.dangling(view),
         "stays": structure.stays(view),
     }
+
+
+def _years(plan: SimulatorPart) -> float:
+    """Return the years of routine care in a record."""
+    return float("inf") if plan.record_years == "life" else float(plan.record_years)
 
 
 def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> Told:
