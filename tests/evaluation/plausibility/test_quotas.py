@@ -101,9 +101,9 @@ def test_shares_of_adults_and_the_enriched() -> None:
     rows = [condition(0, 1, "I10", "2001-01-01"), condition(2, 1, "I10", "2024-01-01")]
     found = shares(tables(patient=people, condition=rows), plan, 7, 0, 3)
     assert found["prevalence"]["hypertension"] == [2, 1], "the child does not count"
-    assert found["enrich"]["gout"] == [1, 0, 0], "the second of every two is chosen"
+    assert found["enrich"]["gout"] == [2, 0, 0], "half of three, rounded, is two: the first and the third"
     gout = [condition(1, 1, "M10.9", "2001-01-01"), condition(0, 1, "M10.9", "2001-01-01")]
-    assert shares(tables(patient=people, condition=gout), plan, 7, 0, 3)["enrich"]["gout"] == [1, 1, 1]
+    assert shares(tables(patient=people, condition=gout), plan, 7, 0, 3)["enrich"]["gout"] == [2, 1, 1]
 
 
 def test_without_anything_asked_for_nothing_is_counted() -> None:
