@@ -198,7 +198,7 @@ def conclude(
 
 def _minute(day: Floats) -> Floats:
     """Round moments down to the minute; inf stays."""
-    return np.where(np.isfinite(day), np.floor(np.where(np.isfinite(day), day, 0) * 1440 + 1e-6) / 1440, day)
+    return np.floor(day * 1440 + 1e-6) / 1440
 
 
 def _moment(lives: Lives, rows: Ints, age: Floats) -> Floats:

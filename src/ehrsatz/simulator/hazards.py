@@ -61,7 +61,8 @@ def _add(out: Singles, lives: Lives, risk: Risk, rows: Ints, first: int, last: i
         _recent(out, lives, name, risk.within_years, weight, rows, first, last)
         return
     start = lives.first(name)[rows]
-    stop = np.full(len(rows), np.inf) if risk.ever else lives.stops.get(name, np.full(lives.n, np.inf))[rows]
+    ends = None if risk.ever else lives.stops.get(name)
+    stop = np.full(len(rows), np.inf) if ends is None else ends[rows]
     some = np.flatnonzero(start < last)
     if len(some):
         out[some] += weight * overlap(start[some], stop[some], first, last)
@@ -162,7 +163,8 @@ def masses(
     begin = np.maximum(year, start[:, None])
     exposure = np.minimum(year + 1, stop[:, None])
     exposure -= begin
-    np.clip(exposure, 0, 1, out=exposure)
+    np.maximum(exposure, 0, out=exposure)
+    np.minimum(exposure, 1, out=exposure)
     exposure *= rate
     return rate, np.cumsum(exposure, axis=1, out=exposure), begin
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from ehrsatz.simulator.history import YEAR, Floats, Ints
-from ehrsatz.simulator.lives import Influence, Lives
+from ehrsatz.simulator.lives import Attack, Influence, Lives
 from ehrsatz.simulator.module import Course
 
 GROWING = ("height", "bmi", "head")  # read from growth charts below GROWN
@@ -33,6 +33,7 @@ class Readings:
     def __init__(self, lives: Lives, growth: Growth) -> None:
         self._lives, self._growth = lives, growth
         self._runs: dict[str, _Runs | None] = {}
+        self._moving: dict[str, list[tuple[Attack, Course]]] = {}  # process -> what moves it
         self._natural: dict[str, np.ndarray] = {}
         self._begins: dict[tuple[str, int], Floats] = {}
         self._places: dict[tuple[str, int], Ints] = {}
@@ -142,12 +143,11 @@ class Readings:
 
     def _run(self, process: str) -> _Runs | None:
         if process not in self._runs:
-            parts = [
-                (attack, course)
-                for attack in self._lives.attacks.values()
-                for course in attack.episode.course
-                if course.process == process and len(attack.rows)
-            ]
+            if not self._moving:
+                for attack in self._lives.attacks.values():
+                    for course in attack.episode.course if len(attack.rows) else ():
+                        self._moving.setdefault(course.process, []).append((attack, course))
+            parts = self._moving.get(process)
             self._runs[process] = _Runs(self._lives, process, parts) if parts else None
         return self._runs[process]
 
@@ -155,14 +155,14 @@ class Readings:
 class _Runs:
     """All episodes that move one process, sorted by person and time; the last one before a moment counts."""
 
-    def __init__(self, lives: Lives, process: str, parts: Iterable[tuple[object, Course]]) -> None:
+    def __init__(self, lives: Lives, process: str, parts: Iterable[tuple[Attack, Course]]) -> None:
         rows, onset, shift, ratio, peak, half = [], [], [], [], [], []
         for attack, course in parts:
-            u = lives.draw(attack.episode.id, f"run {process}", attack.rows, attack.ordinal)[:, 0]  # type: ignore[attr-defined]
+            u = lives.draw(attack.episode.id, f"run {process}", attack.rows, attack.ordinal)[:, 0]
             size = np.exp(course.spread * 1.7 * np.log(np.maximum(u, 1e-9) / np.maximum(1 - u, 1e-9)) / 3)
-            n = len(attack.rows)  # type: ignore[attr-defined]
-            rows.append(attack.rows)  # type: ignore[attr-defined]
-            onset.append(attack.onset)  # type: ignore[attr-defined]
+            n = len(attack.rows)
+            rows.append(attack.rows)
+            onset.append(attack.onset)
             shift.append((course.shift or 0.0) * size)
             ratio.append(np.full(n, 0.0) if course.ratio is None else np.log(course.ratio) * size)
             peak.append(np.full(n, max(course.peak_days, 0.02)))

@@ -232,7 +232,8 @@ class Lives:
     # ------------------------------------------------------------------ what came first
     def first(self, name: str) -> Floats:
         """Return the age (N,) at which a condition or the first episode of a kind began, inf where never."""
-        return self.starts.get(name, np.full(self.n, np.inf))
+        found = self.starts.get(name)
+        return np.full(self.n, np.inf) if found is None else found
 
     def active(self, name: str, rows: Ints, age: Floats) -> Flags:
         """Return whether people have a condition at an age (R,)."""
@@ -312,7 +313,10 @@ def _gone(process: str) -> Singles:
 def overlap(start: Floats, stop: Floats, first: int, last: int) -> Floats:
     """Return the share (K, last - first) of each year of age that lies between start and stop (K,)."""
     year = np.arange(first, last, dtype=np.float64)
-    return np.clip(np.minimum(year + 1, stop[:, None]) - np.maximum(year, start[:, None]), 0, 1)
+    out = np.minimum(year + 1, stop[:, None])
+    out -= np.maximum(year, start[:, None])
+    np.maximum(out, 0, out=out)
+    return np.minimum(out, 1, out=out)
 
 
 def _apply(grid: Singles, one: Influence, score: Singles | None) -> None:

@@ -85,7 +85,7 @@ class Asks:
         n = len(person)
 
         def whole(value: Ints | int) -> Ints:
-            return np.broadcast_to(np.asarray(value, np.int64), (n,)).copy()
+            return np.full(n, value, np.int64)
 
         none = np.full(n, np.nan)
         self.parts.append(

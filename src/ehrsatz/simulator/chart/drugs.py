@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ehrsatz.clinical import ICD10CM, RXNORM, UCUM
@@ -12,6 +14,7 @@ from ehrsatz.simulator.records import Book, Encounters, Rows
 
 ACTIVE, COMPLETED, STOPPED = 0, 1, 2
 WRITE = ("wellness", "ambulatory", "urgent", "emergency", "inpatient", "virtual")  # where drugs are ordered
+SAME = ("code", "dose", "unit", "route", "per_day", "refills", "quantity", "reason")  # for all orders of a course
 SUPPLY = 90.0  # days of a chronic drug per fill; three refills make a year: CMS and commercial plans' usual
 LONG = 120.0  # days from which a course of fixed length is renewed like a chronic drug
 SCHEDULE_TWO = frozenset({1049221, 1049683, 1091392, 1728805, 1735006, 856987, 864706})  # RxNorm
@@ -61,12 +64,16 @@ def rows_of(history: History, encounters: Encounters, asks: Asks, found: Found, 
             part = _long(history, encounters, writes, key, course, book)
         if len(part["encounter"]):
             parts.append(part)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    if not parts:
+        return {}
+    length = [len(part["encounter"]) for part in parts]
+    same = {name: np.repeat(np.array([part[name] for part in parts]), length) for name in SAME}
+    return {name: same[name] if name in SAME else np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _short(
     history: History, encounters: Encounters, asks: Asks, found: Found, course: Courses, book: Book
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Courses of an episode's drugs: one order at the visit."""
     seen = found.seen[course.source]
     place = np.full(len(history.attacks[course.source].person), -1, np.int64)
@@ -84,7 +91,7 @@ def _short(
 
 def _long(
     history: History, encounters: Encounters, writes: Ints, key: Floats, course: Courses, book: Book
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Chronic drugs: a first order at the next visit, renewed at the visits about a year apart."""
     people = history.people
     person = course.person
@@ -129,23 +136,23 @@ def _part(
     stopped: Ints,
     end: Floats,
     short: bool,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
+    """Return the columns of one course's orders; those of `SAME` as one value for all of them."""
     one = course.treatment
-    n = len(row)
     reasons = np.array([*(book.text(reason) for reason in one.stop_reasons), -1], np.int64)
     given_up = (stopped >= 0) & ~np.isnan(stop)
     return {
         "encounter": row,
-        "code": np.full(n, book.place(RXNORM, one.rxnorm)),
+        "code": book.place(RXNORM, one.rxnorm),
         "start": start,
         "stop": stop,
-        "dose": np.full(n, one.dose),
-        "unit": np.full(n, book.place(UCUM, one.dose_unit)),
-        "route": np.full(n, book.text(one.route)),
-        "per_day": np.full(n, one.per_day),
-        "refills": np.full(n, refills),
-        "quantity": np.full(n, float(max(1.0, np.ceil(one.per_day * days)))),
-        "reason": np.full(n, book.place(ICD10CM, course.reason)),
+        "dose": one.dose,
+        "unit": book.place(UCUM, one.dose_unit),
+        "route": book.text(one.route),
+        "per_day": one.per_day,
+        "refills": refills,
+        "quantity": float(max(1.0, np.ceil(one.per_day * days))),
+        "reason": book.place(ICD10CM, course.reason),
         "stop_reason": np.where(given_up, reasons[stopped], -1),
         "status": np.where(given_up, STOPPED, np.where(np.isnan(stop), ACTIVE, COMPLETED)),
     }

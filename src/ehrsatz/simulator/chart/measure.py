@@ -288,9 +288,11 @@ def rows_of(values: Values, book: Book, orders: Mapping[str, Ints]) -> Rows:
         items = EXTRA.get(panel) or catalogue.panels[panel].items
         places = np.array([catalogue.place[name] for name in items if catalogue.codes[catalogue.place[name]]], np.int64)
         wanted[np.ix_(specimens.wants[panel], places)] = orders[panel][:, None] if panel in orders else ABSENT
-    specimen, item = np.nonzero(wanted != UNWANTED)  # (R,) sorted by specimen, then item
-    by = wanted[specimen, item].astype(np.int64)
-    item = item.astype(np.int16)
+    flat = wanted.ravel()
+    cell = np.flatnonzero(flat != UNWANTED)  # (R,) sorted by specimen, then item
+    by = flat[cell].astype(np.int64)
+    specimen = cell // len(catalogue.items)
+    item = (cell - specimen * len(catalogue.items)).astype(np.int16)
     grouped = np.argsort(item, kind="stable")
     edges = np.searchsorted(item[grouped], np.arange(len(catalogue.items) + 1))
     value = np.empty(len(item))

@@ -50,14 +50,16 @@ class Wishes:
     def __init__(self, encounters: Encounters) -> None:
         self.encounters = encounters
         self._parts: list[tuple[str, Ints, Floats]] = []
+        length = encounters.stop - encounters.start
+        self._latest = np.maximum(length * 0.9, length - 5 * MINUTES)  # (E,) after the beginning
 
     def want(self, panel: str, encounter: Ints, offset: Floats | float = 6 * MINUTES) -> None:
         """Want a panel at encounters (R,), `offset` days after each begins; -1 is left out."""
         keep = encounter >= 0
-        encounter = encounter[keep]
-        after = np.broadcast_to(np.asarray(offset, np.float64), keep.shape)[keep]
-        length = self.encounters.stop[encounter] - self.encounters.start[encounter]
-        after = np.minimum(after, np.maximum(length * 0.9, length - 5 * MINUTES))
+        if not keep.all():
+            encounter = encounter[keep]
+            offset = offset[keep] if isinstance(offset, np.ndarray) else offset
+        after = np.minimum(offset, self._latest[encounter])
         minute = np.floor(after * 1440 + 1e-6)
         self._parts.append((panel, encounter, minute))
 
@@ -108,7 +110,7 @@ def wishes(
     fever = present & (age < 18) & np.isin(kind, [CLASS["ambulatory"], CLASS["urgent"], CLASS["emergency"]]) & (u < 0.8)
     out.want("fever", rows[fever])
     _screen(out, history, encounters, age)
-    visits = np.flatnonzero(np.isin(kind, [CLASS["wellness"], CLASS["ambulatory"]]))
+    visits = Visits(encounters, np.flatnonzero((kind == CLASS["wellness"]) | (kind == CLASS["ambulatory"])), people.n)
     for name, spells in history.spells.items():
         stop = np.where(np.isnan(spells.stop), np.inf, spells.stop)
         for k, one in enumerate(spells.condition.monitoring):
@@ -117,18 +119,18 @@ def wishes(
                 at = [stage.id for stage in spells.condition.stages].index(one.stage)
                 reached = np.fmin.reduce(spells.stage_from[:, at:], axis=1)
                 start = np.maximum(start, np.where(np.isnan(reached), np.inf, reached))
-            _repeated(out, encounters, visits, one.panel, spells.person, start, stop, one.months)
+            _repeated(out, visits, one.panel, spells.person, start, stop, one.months)
             if k == 0 and name in found.diagnosis:
                 out.want(one.panel, asks.rows[found.diagnosis[name]])
     for course in history.courses:
         if course.treatment.monitor and course.attack.max(initial=-1) < 0:
             stop = np.where(np.isnan(course.stop), np.inf, course.stop)
             for panel in course.treatment.monitor:
-                _repeated(out, encounters, visits, panel, course.person, course.start, stop, 12.0)
+                _repeated(out, visits, panel, course.person, course.start, stop, 12.0)
     for name, batch in found.attack.items():
         episode = history.attacks[name].episode
         rows_of = asks.rows[batch]
-        remote = (rows_of >= 0) & ~np.isin(kind[np.maximum(rows_of, 0)], [CLASS["virtual"]])
+        remote = (rows_of >= 0) & (kind[np.maximum(rows_of, 0)] != CLASS["virtual"])
         for panel in episode.panels:
             admitted = (
                 kind[np.maximum(rows_of, 0)] == CLASS["inpatient"]
@@ -151,27 +153,40 @@ def _screen(out: Wishes, history: History, encounters: Encounters, age: Floats) 
         out.want(panel, rows[new][u < share])
 
 
+class Visits:
+    """The routine visits of a shard by person: encounter rows, whose, when, and where each person's begin."""
+
+    def __init__(self, encounters: Encounters, rows: Ints, n: int) -> None:
+        self.rows, self.person, self.time = rows, encounters.person[rows], encounters.start[rows]
+        self._edges = np.searchsorted(self.person, np.arange(n + 1))
+        self._n = n
+
+    def of(self, person: Ints, start: Floats, stop: Floats) -> tuple[Ints, Ints, Floats]:
+        """Return row, person and time since the start of visits (R,) while something lasts, sorted by person, time.
+
+        Of several spans of a person the last counts.
+        """
+        place = np.full(self._n, -1, np.int64)
+        place[person] = np.arange(len(person))
+        some = np.flatnonzero(place >= 0)
+        first, count = self._edges[some], np.diff(self._edges)[some]
+        total = int(count.sum())
+        at = np.arange(total) + np.repeat(first - (np.cumsum(count) - count), count)
+        span = np.repeat(place[some], count)
+        time, begin = self.time[at], start[span]
+        here = np.flatnonzero((time >= begin) & (time < stop[span]))
+        at = at[here]
+        return self.rows[at], self.person[at], time[here] - begin[here]
+
+
 def _repeated(
-    out: Wishes,
-    encounters: Encounters,
-    visits: Ints,
-    panel: str,
-    person: Ints,
-    start: Floats,
-    stop: Floats,
-    months: float,
+    out: Wishes, visits: Visits, panel: str, person: Ints, start: Floats, stop: Floats, months: float
 ) -> None:
     """Want a panel at the first visit of each interval while something lasts."""
     if not len(person):
         return
-    most = int(np.max(encounters.person, initial=-1)) + 1
-    begin, end = np.full(max(most, int(person.max()) + 1), np.inf), np.full(max(most, int(person.max()) + 1), -np.inf)
-    begin[person], end[person] = start, stop  # a person has one spell, or the last course
-    who = encounters.person[visits]
-    time = encounters.start[visits]
-    here = (time >= begin[who]) & (time < end[who])
-    rows, who, time = visits[here], who[here], time[here]
-    bucket = np.floor((time - begin[who]) / (months * MONTH)).astype(np.int64)
+    rows, who, since = visits.of(person, start, stop)
+    bucket = np.floor(since / (months * MONTH)).astype(np.int64)
     out.want(panel, rows[_first_of(who, bucket)])
 
 

@@ -253,7 +253,7 @@ def _attacks(asks: Asks, history: History, book: Book, name: str, attacks: Attac
         code[place],
         reason=book.place(ICD10CM, attacks.episode.icd10),
         specialty=np.where(
-            np.isin(place, [PLACES.index("emergency"), PLACES.index("urgent")]),
+            (place == PLACES.index("emergency")) | (place == PLACES.index("urgent")),
             book.text("emergency medicine"),
             book.text(attacks.episode.specialty),
         ),
