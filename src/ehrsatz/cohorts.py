@@ -18,7 +18,7 @@ from ehrsatz.gate import Policy, Verdict, judge
 from ehrsatz.scenario import Scenario, SimulatorPart
 from ehrsatz.schema import Schema
 from ehrsatz.simulation import maker, setting
-from ehrsatz.simulator.shards import Made, run
+from ehrsatz.simulator.shards import Made, run, size_of
 
 N = 1_000  # patients, where a scenario does not say
 ROWS = 1_600.0  # of a patient with ten years of care, to tell before the run whether the disk is large enough
@@ -112,6 +112,7 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
             merge=merge,
             finish=finish,
             rows_per_patient=ROWS,
+            size=size_of(part.record_years, n, steered=bool(part.groups)),
             progress=show,
         )
     return found[0]

@@ -181,12 +181,13 @@ def estimate_cohort(plan: Scenario) -> CohortEstimate:
     """
     from ehrsatz.evaluation.plausibility.shard import statistics
     from ehrsatz.simulation import maker
-    from ehrsatz.simulator.shards import SIZE, WORLD
+    from ehrsatz.simulator.shards import WORLD, size_of
 
     policy_of(plan)
     exporters = exporters_of(plan.output.formats)
     check_target(plan.output.folder)
     part, n = plan.simulator or SimulatorPart(), plan.n_patients
+    size = size_of(part.record_years, n, steered=bool(part.groups))
     clock = _Clock()
     make = maker(part, n, plan.seed)
     make.dataset(0, min(n, SMALL))  # first use of a library is slow, and happens once
@@ -218,11 +219,11 @@ def estimate_cohort(plan: Scenario) -> CohortEstimate:
         sizes,
         {
             "start": took["start"],
-            "simulate": (math.ceil(n / SIZE) * shard + n * apiece) / plan.workers,
+            "simulate": (math.ceil(n / size) * shard + n * apiece) / plan.workers,
             "measure": took["measure"] * scale,
             "write": took["write"] * scale,
         },
-        BASE_MB + ROW_KB * per * min(n, SIZE) / 1024,
+        BASE_MB + ROW_KB * per * min(n, size) / 1024,
         plan.workers,
         shutil.disk_usage(_existing(Path(plan.output.folder).absolute())).free / 2**20,
     )

@@ -1,7 +1,7 @@
 """Patients from knowledge alone: `simulate` for a dataset in memory, `make` for the shards of a run.
 
-A cohort is simulated in shards of 1,024 patients. A shard depends on the scenario and the seed alone; what all shards
-share (modules, the country, codes, the world of providers) is read once in each process.
+A cohort is simulated in shards of 256 to 2,048 patients. A shard depends on the scenario and the seed alone; what all
+shards share (modules, the country, codes, the world of providers) is read once in each process.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class Maker:
         """Return the shard of the patients first .. first + n - 1."""
         made = self.dataset(first, n)
         plan = SimulatorPart.model_validate_json(self.part)
-        return Shard(made, {} if self.statistics is None else self.statistics(made, plan, first))
+        return Shard(made, {} if self.statistics is None else partial(self.statistics, made, plan, first))
 
     def dataset(self, first: int, n: int) -> Dataset:
         """Return the records of the patients first .. first + n - 1."""

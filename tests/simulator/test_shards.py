@@ -211,3 +211,11 @@ def test_a_killed_process_leaves_what_another_goes_on_with(
     made = run(tmp_path / "out", formats=("parquet", "csv"), workers=workers)
     assert made.n_kept >= 2 and contents(tmp_path / "out") == whole and not hidden(tmp_path / "out").exists()
     assert pl.read_parquet(tmp_path / "out" / "patient-*.parquet").height == N
+
+
+def test_shards_are_large_where_records_are_short():
+    sizes = [shards.size_of(years, 100_000) for years in (1.0, 3.0, 10.0, 40.0, "life")]
+    assert sizes == [2048, 2048, 1024, 256, 256]
+    assert shards.size_of(10.0, 100_000, steered=True) == 256
+    assert shards.size_of("life", 1_000, steered=True) == shards.SIZE  # plain files
+    assert all(size % 64 == 0 for size in shards.SIZES)  # whole blocks of families

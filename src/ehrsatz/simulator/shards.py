@@ -20,6 +20,9 @@ from ehrsatz.simulator.staging import Finished, Stage, check_disk, file_hash, st
 from ehrsatz.simulator.workers import each
 
 SIZE = 1_024  # patients: whole blocks of families, 64 each, so that relatives are in one shard
+SIZES = (2_048, 1_024, 512, 256)  # patients of a shard: the more, the faster; the fewer, the less memory
+ROWS_OF_SHARD = 1_900_000  # that fit into 1.5 GB with everything else
+LIFE = 4_800.0  # rows of a patient with a whole life of routine care, measured as the two below
 BYTES_PER_ROW = {"parquet": 16.0, "csv": 135.0}  # measured on simulated cohorts; FHIR and others are taken as CSV
 ROWS_PER_PATIENT = 500.0
 WORLD = ("organization", "location", "practitioner", "payer")  # tables that are the same in every shard
@@ -29,10 +32,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Shard:
-    """What is made of a range of patients: the dataset, and a few statistics of it as plain JSON types."""
+    """What is made of a range of patients: the dataset, and a few statistics of it as plain JSON types.
+
+    Statistics that are a function are asked for once the files are there.
+    """
 
     dataset: Dataset
-    statistics: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,24 @@ class Made:
     def n_rows(self) -> int:
         """Rows of all tables."""
         return sum(self.rows.values())
+
+
+def size_of(record_years: float | str, n: int, *, steered: bool = False) -> int:
+    """Return how many patients a shard has: a large one where records are short, a small one where they are long.
+
+    Parameters
+    ----------
+    record_years
+        Years of routine care, or "life".
+    n
+        Patients; up to 1,024 stay in one shard, and so in plain files.
+    steered
+        Whether quotas ask for the ill, who have up to four times the rows.
+    """
+    rows = LIFE if isinstance(record_years, str) else min(560 + 110 * record_years, LIFE)
+    rows *= 4 if steered else 1
+    fits = next((size for size in SIZES if size * rows <= ROWS_OF_SHARD), SIZES[-1])
+    return max(fits, SIZE) if n <= SIZE else fits
 
 
 def run(
@@ -181,7 +205,8 @@ class _Job:
             paths += exporter.write(found.dataset, folder / self.inside, tables=once)
         files = {path.relative_to(folder).as_posix(): file_hash(path) for path in paths}
         rows = {name: found.dataset.tables[name].height for name in (*own, *once)}
-        told = json.loads(json.dumps(found.statistics, sort_keys=True))  # in the order of the journal
+        counted = found.statistics() if callable(found.statistics) else found.statistics
+        told = json.loads(json.dumps(counted, sort_keys=True))  # in the order of the journal
         return Finished(shard, files, rows, told)
 
 
