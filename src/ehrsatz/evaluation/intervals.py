@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 N_GROUPS = 20
 N_BOOT = 200
@@ -94,6 +93,8 @@ def jackknife_interval(
     if any(len(part) < 2 for part in parts):
         return None
     variance = sum((len(part) - 1) / len(part) * float(((part - part.mean()) ** 2).sum()) for part in parts)
+    from scipy import stats  # late: it takes half a second, and a run of simulated patients needs none of it
+
     reach = stats.t.ppf(0.975, min(len(part) for part in parts) - 1) * np.sqrt(variance)
     return clipped(value, float(reach), low, high)
 

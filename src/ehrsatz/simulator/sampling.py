@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 Floats = NDArray[np.float64]
 Z = 1.959964  # 95 %
@@ -26,6 +25,8 @@ def wilson(cases: float, n: float) -> tuple[float, float]:
 
 def garwood(cases: float) -> tuple[float, float]:
     """Return the exact 95 % interval of a count."""
+    from scipy.stats import chi2  # late: it takes half a second
+
     low = 0.0 if cases == 0 else float(chi2.ppf(0.025, 2 * cases) / 2)
     return low, float(chi2.ppf(0.975, 2 * cases + 2) / 2)
 

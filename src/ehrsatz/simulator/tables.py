@@ -183,8 +183,12 @@ def _solve(locale: Locale, given: Attribute, name: str, some: Mapping[str, Ints]
     solved = Solved(np.array(given.ages), np.where(target > 0, start, EMPTY), effects)
     cell = _band(solved.ages, age) * 2 + some["sex"]
     size = np.maximum(np.bincount(cell, minlength=target.shape[0] * 2), 1)
+    steady = [table[some[factor]] for factor, table in effects.items()]  # (N, K) each
     for _ in range(ROUNDS if effects else 0):
-        weights = np.exp(_logits(solved, some, age))
+        weights = solved.intercept.reshape(len(size), -1)[cell]  # (N, K), as `_logits` adds them up
+        for one in steady:
+            weights += one
+        np.exp(weights, out=weights)
         weights /= weights.sum(axis=1, keepdims=True)
         now = np.stack([np.bincount(cell, column, len(size)) for column in weights.T], axis=1) / size[:, None]
         now = now.reshape(target.shape)
@@ -230,14 +234,18 @@ def _solve_income(locale: Locale, known: Tables, some: Mapping[str, Ints], age: 
     share = np.array([k / 100 for k in sorted(given.percentiles)])
     known.income_curve = (ndtri(share), np.log(np.array([given.percentiles[k] for k in sorted(given.percentiles)])))
     plotting = ndtri((np.arange(LATTICE) + 0.5) / LATTICE)
+    members = {
+        factor: [np.flatnonzero((band if factor == "age" else some[factor]) == i) for i in range(len(goal))]
+        for factor, goal in wanted.items()
+    }
     for _ in range(ROUNDS):  # levels move until the medians are those published, up to a common factor
         score = _score(known, some, age, u)
         order = np.sort(score)
         income = np.interp(np.interp(score, order, plotting), *known.income_curve)
         for factor, goal in wanted.items():
-            place = band if factor == "age" else some[factor]
-            now = np.array([np.median(income[place == i]) if np.any(place == i) else goal[i] for i in range(len(goal))])
-            size = np.bincount(place, minlength=len(goal)) / LATTICE
+            here = members[factor]
+            now = np.array([np.median(income[at]) if len(at) else goal[i] for i, at in enumerate(here)])
+            size = np.array([len(at) for at in here]) / LATTICE
             step = goal - now
             known.income_effects[factor] += 0.5 * (step - (size * step).sum())
     order = np.sort(_score(known, some, age, u))

@@ -18,7 +18,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.linalg import solve_triangular
 from scipy.special import expit, gammaln
 
@@ -80,11 +79,15 @@ class Fit:
 
     def interval(self) -> Array:
         """Return the 95 % intervals (K, 2)."""
+        from scipy import stats  # late: it takes half a second, and a run of simulated patients needs none of it
+
         reach = stats.t.ppf(0.975, self.freedom) * self.error
         return np.column_stack([self.estimate - reach, self.estimate + reach])
 
     def p_value(self) -> Array:
         """Return the two-sided p-values (K,) of no effect."""
+        from scipy import stats  # late, as above
+
         return np.asarray(2 * stats.t.sf(np.abs(self.estimate / self.error), self.freedom))
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -132,4 +131,6 @@ def log_rank(
     statistic = gap**2 / variance
     middle, reach = gap / variance, 1.959963984540054 / math.sqrt(variance)
     bounded = [math.exp(max(-50.0, min(50.0, one))) for one in (middle, middle - reach, middle + reach)]
+    from scipy import stats  # late: it takes half a second, and a run of simulated patients needs none of it
+
     return LogRank(statistic, float(stats.chi2.sf(statistic, 1)), *bounded)
