@@ -66,7 +66,7 @@ def flat(value: float, unit: str = "share") -> dict[str, Any]:
 class Still:
     """Scores that never change in a life."""
 
-    def __init__(self, seed: int, number: np.ndarray, years: int) -> None:
+    def __init__(self, seed: int, number: np.ndarray, years: int, span: np.ndarray) -> None:
         self.seed, self.number, self.years = seed, number, years
 
     def grid(self, process: str) -> np.ndarray:

@@ -77,3 +77,15 @@ def test_single_years_are_those_of_the_grid_whatever_was_asked_before() -> None:
         wanted = whole.grid(name)[person, year]
         assert np.array_equal(fresh.points(name, person, year), wanted)
         assert np.array_equal(whole.points(name, person, year), wanted)
+
+
+def test_scores_up_to_the_span_are_those_without_one() -> None:
+    span = np.array([0.2, 81.0, 39.9, 40.0, 80.0, 3.0])
+    whole, short = (latent(7, standard(), np.arange(6), 90, some) for some in (None, span))
+    for name in SOME:
+        wanted, got = whole.grid(name), short.grid(name)
+        for k, years in enumerate(np.ceil(span).astype(int) + 2):
+            assert np.array_equal(wanted[k, :years], got[k, :years])
+        person, year = np.repeat(np.arange(6), 3), np.tile([0, 1, 2], 6)
+        fresh = latent(7, standard(), np.arange(6), 90, span)
+        assert np.array_equal(fresh.points(name, person, year), wanted[person, year])

@@ -32,8 +32,8 @@ class Bodyworks:
     Parameters
     ----------
     latent
-        (seed, numbers (N,), years) -> object with `.grid(process)` -> scores (N, T), and where it can be asked for
-        single years, `.points(process, person (R,), year (R,))` -> scores (R,).
+        (seed, numbers (N,), years, spans (N,)) -> object with `.grid(process)` -> scores (N, T), and where it can be
+        asked for single years, `.points(process, person (R,), year (R,))` -> scores (R,).
     natural
         (process, sex (N,), scores (N, T)) -> levels (N, T); (process, sex (R,), scores (R,), year=(R,)) -> levels (R,)
         where `latent` gives `.points`.
@@ -43,7 +43,7 @@ class Bodyworks:
         Reads a growth chart.
     """
 
-    latent: Callable[[int, Ints, int], Any]
+    latent: Callable[[int, Ints, int, Floats], Any]
     natural: Callable[..., Floats]
     bounds: Callable[[str], tuple[float, float]]
     growth: Growth
@@ -122,7 +122,7 @@ def live(
     years = max(1, int(np.ceil(span.max()))) if people.n else 1
     number = people.number + candidate * CANDIDATE
     works = knowledge.bodyworks
-    scores = works.latent(seed, number, years)
+    scores = works.latent(seed, number, years, span)
     bodies = Bodies(
         scores.grid,
         lambda process, z: works.natural(process, people.sex, z),

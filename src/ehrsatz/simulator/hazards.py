@@ -172,12 +172,17 @@ def masses(
 def ages_of(mass: Floats, row: Ints, rate: Floats, cumulated: Floats, begin: Floats) -> Floats:
     """Return the ages (K,) at which cumulated hazards of rows (K,) reach given masses (K,); inf where they do not."""
     width = cumulated.shape[1]
-    whole = cumulated[row]
-    column = (whole < mass[:, None]).sum(axis=1)  # (K, T) -> (K,)
+    flat, begins = cumulated.ravel(), row * width
+    column = np.zeros(len(row), np.int64)  # how many of the row's sums lie below the mass, by bisection
+    step = 1 << max(width.bit_length() - 1, 0)
+    while step:
+        tried = column + step
+        below = flat.take(begins + (np.minimum(tried, width) - 1)) < mass
+        column = np.where(below & (tried <= width), tried, column)
+        step >>= 1
     inside = column < width
     at = np.minimum(column, width - 1)
-    k = np.arange(len(row))
-    before = np.where(at > 0, whole[k, np.maximum(at - 1, 0)], 0.0)
+    before = np.where(at > 0, flat.take(begins + np.maximum(at - 1, 0)), 0.0)
     speed = np.maximum(rate[row, at], 1e-300)
     return np.where(inside, begin[row, at] + (mass - before) / speed, np.inf)
 

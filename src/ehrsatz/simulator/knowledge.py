@@ -142,7 +142,7 @@ def known(locale: str | Path = "us", modules: str | Path | None = None, *, solve
         rates if given.death is None else given.death,
         _other_causes(),
         Bodyworks(
-            latent=lambda seed, number, years: latent(seed, processes, number, years),
+            latent=lambda seed, number, years, span: latent(seed, processes, number, years, span),
             natural=natural.grid,
             bounds=natural.bounds,
             growth=natural.growth,

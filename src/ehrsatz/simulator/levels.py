@@ -52,6 +52,17 @@ class Readings:
         low, high = lives.bodies.bounds(process)
         return np.clip(value, low, high)
 
+    def expect(self, person: Ints, time: Floats) -> None:
+        """Take note of moments (R,) of people (R,) that levels will be asked for, so that each is made but once."""
+        lives = self._lives
+        age = np.maximum((time - lives.birth[person]) / YEAR, 0.0)
+        last = lives.years - 1
+        years = [np.clip(age - middle, 0, last).astype(np.int64) for middle in (0.5, 0.0)]
+        every = np.unique(
+            np.concatenate([person * lives.years + np.minimum(year + k, last) for year in years for k in (0, 1)])
+        )
+        lives.bodies.expect(every // lives.years, every % lives.years, lives.n, lives.years)
+
     def bounds(self, process: str) -> tuple[float, float]:
         """Return the lowest and the highest plausible level of a process."""
         return self._lives.bodies.bounds(process)

@@ -268,6 +268,8 @@ class Bodies:
     ) -> None:
         self._z, self._natural, self._bounds = z, natural, bounds
         self._z_at, self._natural_at = z_at, natural_at
+        self._expected: tuple[Ints, Ints, int, NDArray[np.int32]] | None = None
+        self._some: dict[tuple[str, str], Singles] = {}
         self._scores: dict[str, Singles] = {}
         self._levels: dict[str, Singles] = {}
 
@@ -283,22 +285,56 @@ class Bodies:
             self._levels[process] = self._natural(process, self.score(process)).astype(np.float32)
         return self._levels[process]
 
+    def expect(self, person: Ints, year: Ints, n: int, years: int) -> None:
+        """Take note of people (U,) and years of age (U,), none twice, that are asked for together, of (n, years)."""
+        place = np.full(n * years, -1, np.int32)
+        place[person * years + year] = np.arange(len(person))
+        self._expected = (person, year, years, place)
+        self._some.clear()
+
     def score_at(self, process: str, person: Ints, year: Ints) -> Singles:
         """Return the scores (R,) of people (R,) in years of age (R,), without making those of the others."""
         if process in self._scores or self._z_at is None:
             return self.score(process)[person, year]
-        return self._z_at(process, person, year)
+        found = self._noted(person, year)
+        return self._z_at(process, person, year) if found is None else self._expected_of("z", process).take(found)
 
     def level_at(self, process: str, person: Ints, year: Ints) -> Singles:
         """Return the natural levels (R,) of people (R,) in years of age (R,), without making those of the others."""
         if process in self._levels or self._z_at is None or self._natural_at is None:
             return self.level(process)[person, year]
+        found = self._noted(person, year)
+        if found is not None:
+            return self._expected_of("level", process).take(found)
         return self._natural_at(process, person, year, self.score_at(process, person, year)).astype(np.float32)
+
+    def _noted(self, person: Ints, year: Ints) -> NDArray[np.int32] | None:
+        """Return the positions (R,) among what is expected; None where one is not."""
+        if self._expected is None:
+            return None
+        _, _, years, place = self._expected
+        found = place.take(person * years + year)
+        return found if found.min(initial=0) >= 0 else None
+
+    def _expected_of(self, what: str, process: str) -> Singles:
+        """Return scores or natural levels (U,) of what is expected."""
+        held = self._some.get((what, process))
+        if held is None:
+            assert self._expected is not None and self._z_at is not None and self._natural_at is not None
+            person, year = self._expected[:2]
+            if what == "z":
+                held = self._z_at(process, person, year)
+            else:
+                z = self.score(process)[person, year] if process in self._scores else self._expected_of("z", process)
+                held = self._natural_at(process, person, year, z).astype(np.float32)
+            self._some[what, process] = held
+        return held
 
     def let_go(self) -> None:
         """Give back the memory of scores and levels; none can be asked for from now on."""
         self._scores.clear()
         self._levels.clear()
+        self._some.clear()
         self._z, self._z_at, self._natural_at = _gone, None, None
 
     def bounds(self, process: str) -> tuple[float, float]:

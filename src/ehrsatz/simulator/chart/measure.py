@@ -77,6 +77,9 @@ class Values:
         people = history.people
         self.age = (specimens.time - people.birth[specimens.person]) / YEAR
         self.sex = people.sex[specimens.person]
+        expect: Callable[[Ints, Floats], None] | None = getattr(history.levels, "expect", None)
+        if expect is not None:
+            expect(specimens.person, specimens.time)
         self.value: dict[str, Floats] = {}  # item -> (S,), NaN: not measured
         self.rows: dict[str, Ints] = {}
 
@@ -282,42 +285,48 @@ def rows_of(values: Values, book: Book, orders: Mapping[str, Ints]) -> Rows:
         Panel -> order row of each of its specimens, ABSENT where none.
     """
     specimens, catalogue = values.specimens, values.catalogue
-    wanted = np.full((len(specimens.person), len(catalogue.items)), UNWANTED, np.int32)  # (S, items) order of each
-    panels = sorted(specimens.wants, key=lambda panel: (panel in orders, panel))
-    for panel in panels:  # an ordered one goes over an unordered one
-        items = EXTRA.get(panel) or catalogue.panels[panel].items
-        places = np.array([catalogue.place[name] for name in items if catalogue.codes[catalogue.place[name]]], np.int64)
-        wanted[np.ix_(specimens.wants[panel], places)] = orders[panel][:, None] if panel in orders else ABSENT
-    flat = wanted.ravel()
-    cell = np.flatnonzero(flat != UNWANTED)  # (R,) sorted by specimen, then item
-    by = flat[cell].astype(np.int64)
-    specimen = cell // len(catalogue.items)
-    item = (cell - specimen * len(catalogue.items)).astype(np.int16)
-    grouped = np.argsort(item, kind="stable")
-    edges = np.searchsorted(item[grouped], np.arange(len(catalogue.items) + 1))
-    value = np.empty(len(item))
-    text = np.full(len(item), ABSENT, np.int64)
-    for place in range(len(catalogue.items)):
-        here = grouped[edges[place] : edges[place + 1]]
-        if not len(here):
-            continue
+    panels: dict[int, list[str]] = {}  # item -> panels that it was wanted in
+    for panel in sorted(specimens.wants, key=lambda panel: (panel in orders, panel)):
+        for name in EXTRA.get(panel) or catalogue.panels[panel].items:
+            if catalogue.codes[catalogue.place[name]]:
+                panels.setdefault(catalogue.place[name], []).append(panel)
+    n = len(specimens.person)
+    slot = np.full(n, UNWANTED, np.int64)  # (S,) order of the item at hand, at each specimen
+    count = np.zeros(n, np.int64)
+    parts: list[tuple[int, Ints, Ints, Floats, Ints | None]] = []
+    for place in sorted(panels):
+        for panel in panels[place]:  # an ordered one goes over an unordered one
+            slot[specimens.wants[panel]] = orders.get(panel, ABSENT)
+        here = np.flatnonzero(slot != UNWANTED)
+        by = slot[here]
+        slot[here] = UNWANTED
         one = catalogue.items[place]
-        got = values.of(one.id, specimen[here])
+        value, text = values.of(one.id, here), None
+        known = ~np.isnan(value)
+        if not known.all():
+            here, by, value = here[known], by[known], value[known]
         if one.words:
-            words = np.array([book.text(word) for word in one.words])
-            known = ~np.isnan(got)
-            text[here[known]] = words[got[known].astype(np.int64)]
-            got = np.full(len(here), np.nan)
-        value[here] = got
-    keep = ~np.isnan(value) | (text >= 0)
-    specimen = specimen[keep]
+            text = np.array([book.text(word) for word in one.words])[value.astype(np.int64)]
+        count[here] += 1
+        parts.append((place, here, by, value, text))
+    free = np.cumsum(count) - count  # (S,) next row of each specimen
+    specimen = np.repeat(np.arange(n), count)
+    item = np.empty(len(specimen), np.int16)
+    order, words = np.empty(len(specimen), np.int64), np.full(len(specimen), ABSENT, np.int64)
+    reported = np.empty(len(specimen))
+    for place, here, by, value, text in parts:
+        row = free[here]
+        free[here] += 1
+        item[row], order[row], reported[row] = place, by, value
+        if text is not None:
+            words[row], reported[row] = text, np.nan
     return {
         "encounter": specimens.encounter[specimen],
         "time": specimens.time[specimen],
-        "item": item[keep],
-        "value": value[keep],
-        "text": text[keep],
-        "order": by[keep],
+        "item": item,
+        "value": reported,
+        "text": words,
+        "order": order,
     }
 
 
