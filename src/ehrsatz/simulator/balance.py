@@ -101,7 +101,7 @@ def from_curve(curve: Floats, cure: Floats, deadly: Floats, lag: float, people: 
             base[age] = rate
             gone = np.exp(-rate * exposed)
             left[some] *= gone * np.exp(np.float32(deadly[age] * has))
-            got = cases / number
+            got = float(cases / number)
             if wanted[age] > 0 and rate > 0:
                 ratio = float(rate) / float(wanted[age])
                 held += 0.3 * (ratio - held) if age else ratio
