@@ -54,6 +54,14 @@ def is_ci() -> bool:
     return bool(os.environ.get("CI"))
 
 
+@pytest.fixture(scope="session")
+def cohort() -> Dataset:
+    """200 simulated patients with a year of routine care: what tests of the clinical formats write and read."""
+    from ehrsatz.simulation import simulate
+
+    return simulate("clinic", n=200, seed=5, record_years=1)
+
+
 def make_tidy(n: int = 80) -> Dataset:
     """Return one table of n patients with dependent columns of every kind, few gaps, and one constraint."""
     rng = stream(11, "tidy")

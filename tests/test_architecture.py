@@ -22,8 +22,9 @@ FLOORS = (
     {"seeds", "extras", "provenance", "registry", "threads", "markup", "files"},
     {"schema", "terminology"},
     {"clinical", "dataset", "scenario"},
+    {"loose"},
     {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects"},
-    {"generators", "evaluation", "simulation"},
+    {"generators", "evaluation", "simulation", "reconcile"},
     {"gate"},
     {"report", "review", "dossiers", "cost"},  # what people read of scores and verdicts
     {"capsule", "documents"},

@@ -15,6 +15,11 @@ ICD10CM, SNOMED, LOINC, RXNORM, CVX, UCUM = "ICD-10-CM", "SNOMED-CT", "LOINC", "
 SYSTEMS = (ICD10CM, SNOMED, LOINC, RXNORM, CVX, UCUM)
 
 SEXES = ("female", "male")
+GENDERS = (
+    *SEXES,
+    "other",
+    "unknown",
+)  # as written down; the simulator's people are of the first two
 RACES = ("white", "black", "asian", "native", "pacific", "other", "multiple")  # the locale maps its own groups to these
 ETHNICITIES = ("hispanic", "not hispanic")
 EDUCATION = ("below high school", "high school", "some college", "college")
@@ -28,6 +33,7 @@ CLASSES = ("wellness", "ambulatory", "urgent", "emergency", "inpatient", "icu", 
 DISPOSITIONS = ("home", "home health", "skilled nursing", "hospice", "transferred", "died")
 INTERPRETATIONS = ("normal", "low", "high", "critical low", "critical high", "abnormal")
 CATEGORIES = ("vital-signs", "laboratory", "survey", "imaging", "social-history", "exam")
+WORLD = ("organization", "location", "practitioner", "payer")  # tables that are the same in every part of a cohort
 RELATIONS = ("mother", "father", "child", "spouse", "sibling")
 
 
@@ -113,7 +119,7 @@ def _tables() -> list[Table]:
                 _column("birth_date", "date", disclosure="quasi", nullable=False),
                 _time("death_time", nullable=True, role="attribute"),
                 _column("death_cause", "code", disclosure="sensitive", system=ICD10CM),
-                _column("sex", category, disclosure="quasi", values=SEXES, nullable=False),
+                _column("sex", category, disclosure="quasi", values=GENDERS, nullable=False),
                 _column("race", category, disclosure="quasi", values=RACES),
                 _column("ethnicity", category, disclosure="quasi", values=ETHNICITIES),
                 _column("given_name", text, disclosure="direct"),

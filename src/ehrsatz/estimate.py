@@ -14,6 +14,7 @@ from typing import Any
 from ehrsatz.capsule.contents import KNOWN, MANIFEST, OWN
 from ehrsatz.capsule.write import check_target
 from ehrsatz.dataset import Dataset
+from ehrsatz.exporters.base import Tables
 from ehrsatz.generators.base import Progress, silent
 from ehrsatz.generators.build import check_given, generator_of
 from ehrsatz.generators.draw import check_room, draw
@@ -110,7 +111,12 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
     scale = {"read": 1.0, "fit": real.n_subjects / n_cut, "sample": wanted / n_drawn}
     scale["evaluate"] = math.sqrt((real.n_subjects + wanted) / (n_cut + n_drawn))
     cells = sum(frame.estimated_size() for frame in real.tables.values()) / 2**20 * (1 + wanted / real.n_subjects)
-    data = [f"data/{one.file_name(table.name)}" for one in exporters for table in real.schema.tables]
+    data: list[str] = []
+    for one in exporters:
+        if isinstance(one, Tables):
+            data += [f"data/{one.file_name(table.name)}" for table in real.schema.tables]
+        else:
+            data.append(f"data/{one.place}/")
     return Estimate(
         real.n_subjects,
         real.n_rows,
@@ -179,9 +185,10 @@ def estimate_cohort(plan: Scenario) -> CohortEstimate:
     EhrsatzError
         Everything that a run would refuse before its first patient, but for a disk without room, which is told.
     """
+    from ehrsatz.clinical import WORLD
     from ehrsatz.evaluation.plausibility.shard import statistics
     from ehrsatz.simulation import maker
-    from ehrsatz.simulator.shards import WORLD, size_of
+    from ehrsatz.simulator.shards import size_of
 
     policy_of(plan)
     exporters = exporters_of(plan.output.formats)

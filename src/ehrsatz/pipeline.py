@@ -443,8 +443,12 @@ def export(
     UnsupportedError, OutputError
         When the rows are real, or the folder cannot be written.
     """
-    exporters = exporters_of(formats)
-    return tuple(path for one in exporters for path in one.write(dataset, folder, allow_real=allow_real))
+    paths: list[Path] = []
+    for one in exporters_of(formats):
+        written = one.write(dataset, folder, allow_real=allow_real)
+        made = one.finish(folder)
+        paths += [path for path in (*written, *made) if path.exists()]
+    return tuple(paths)
 
 
 def exporters_of(formats: Sequence[str]) -> list[Exporter]:

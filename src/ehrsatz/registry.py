@@ -145,6 +145,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "parquet": "ehrsatz.sources.parquet:ParquetSource",
         "sql": "ehrsatz.sources.sql:SqlSource",
         "frame": "ehrsatz.sources.frame:FrameSource",
+        "clinical": "ehrsatz.sources.canonical:CanonicalSource",
     },
 }
 

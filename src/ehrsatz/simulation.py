@@ -288,11 +288,9 @@ def joined(parts: list[Dataset]) -> Dataset:
     """Return shards as one dataset; tables of the world, which are the same in each, once."""
     if len(parts) == 1:
         return parts[0]
-    from ehrsatz.simulator.shards import WORLD
-
     tables = {
         table.name: parts[0].tables[table.name]
-        if table.name in WORLD
+        if table.name in clinical.WORLD
         else pl.concat([part.tables[table.name] for part in parts])
         for table in clinical.schema().tables
     }

@@ -85,6 +85,7 @@ def sample_model(
     with staged(folder) as stage:
         for exporter in exporters:
             exporter.write(drawn, stage)
+            exporter.finish(stage)
         (stage / "schema.yaml").write_text(drawn.schema.to_yaml(), encoding="utf-8")
     return drawn
 

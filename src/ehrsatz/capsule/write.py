@@ -46,6 +46,7 @@ def write(folder: str | Path, contents: Contents, *, formats: Sequence[str], kee
         if kept:
             for exporter in exporters:
                 exporter.write(contents.synthetic, stage / DATA)
+                exporter.finish(stage / DATA)
         _describe(stage, contents, formats, kept)
     return Path(folder)
 

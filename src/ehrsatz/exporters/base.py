@@ -1,39 +1,71 @@
-"""What every exporter shares: refuse real rows, check names, write aside and rename.
+"""What every exporter shares: refuse real rows, check names, write aside and rename, declare what is lost.
 
-An exporter writes one file per table, or one part of each for a cohort that is made shard by shard. A file appears
-whole or not at all: it is written under a hidden name beside its place, flushed to disk and renamed. The bytes depend
-on the dataset and the options alone.
+An exporter of tables writes one file per table, one of a clinical format what the format asks for; of a cohort that is
+made shard by shard each writes parts. A file appears whole or not at all: it is written under a hidden name beside its
+place, flushed to disk and renamed. The bytes depend on the dataset and the options alone.
 """
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import polars as pl
 
+from ehrsatz import loose
+from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError, UnsupportedError
 from ehrsatz.files import aside, flush, output_error, part_name, tables_of, writing
 from ehrsatz.schema import Table
 
-__all__ = ["Exporter", "aside", "flush", "output_error", "writing"]
+__all__ = ["Clinical", "Exporter", "Loss", "aside", "flush", "output_error", "writing"]
+
+Put = Callable[[Path], None]
 
 _SAFE_NAME = re.compile(r"[^\W.][\w .-]*")
 
 
-class Exporter(ABC):
-    """Write a dataset as files of one format.
+@dataclass(frozen=True)
+class Loss:
+    """Something that a format cannot carry, declared beforehand: the reconciliation looks for nothing else.
 
-    A subclass gives the class attributes below, `_write` for one table and `_read_back` for one file.
+    Parameters
+    ----------
+    table
+        A table of the clinical schema.
+    column
+        Its column; None: whole rows.
+    reason
+        Why, in one sentence.
+    rows
+        The rows concerned, as an expression over the table's own columns; all where None.
+    keeps
+        What is left of the column, as an expression over the table's own columns, as a time without its seconds;
+        nothing where None. It is applied to both sides, with `rows` to the reference alone.
     """
+
+    table: str
+    column: str | None
+    reason: str
+    rows: pl.Expr | None = None
+    keeps: pl.Expr | None = None
+
+
+class Exporter(ABC):
+    """Write a dataset as files of one format: a subclass of `Tables` where they are tables, else of `Clinical`."""
 
     name: ClassVar[str]
     suffix: ClassVar[str]
     needs: ClassVar[Literal["any", "clinical"]] = "any"
+    place: ClassVar[str] = ""  # folder within the output that the files lie in
+    gathers: ClassVar[bool] = False  # whether `finish` makes one thing of the parts
+    losses: ClassVar[tuple[Loss, ...]] = ()
+    bytes_per_row: ClassVar[float] = 135.0  # of clinical rows, to tell before a run whether the disk is large enough
 
     def write(
         self,
@@ -72,26 +104,46 @@ class Exporter(ABC):
                 f"The origin of these rows is '{dataset.provenance.origin}'.",
                 "Export a generator's sample, or pass allow_real=True where real rows may leave.",
             )
-        target = Path(folder)
         wanted = [table for table in dataset.schema.tables if tables is None or table.name in tables]
-        paths = [target / self.file_name(table.name, part) for table in wanted]
-        taken = [path.name for path in paths if path.exists()]
+        target = Path(folder) / self.place
+        puts = {target / name: put for name, put in self._files(dataset, wanted, part).items()}
+        taken = [path.name for path in puts if path.exists()]
         if taken:
             raise OutputError(
                 "Expected a folder without these files.",
                 f"Present already: {', '.join(taken)}.",
                 "Name another folder.",
             )
-        with writing("the folder"):
-            target.mkdir(parents=True, exist_ok=True)
-        for table, path in zip(wanted, paths, strict=True):
+        for path, put in puts.items():
+            with writing("the folder"):
+                path.parent.mkdir(parents=True, exist_ok=True)
             with aside(path) as partial:
-                self._write_table(dataset, table, partial)
-        return tuple(paths)
+                put(partial)
+        return tuple(puts)
+
+    def finish(self, folder: str | Path) -> tuple[Path, ...]:
+        """Make of the parts what a format needs as one thing, a database for example; return the files it made.
+
+        Called once, after the last part and also after a single whole `write`. Files that are no longer needed are
+        removed. Most formats have nothing to do.
+        """
+        return ()
+
+    @abstractmethod
+    def check(self, folder: str | Path) -> list[str]:
+        """Read every file of this format in a folder back and return the problems found, without any cell value."""
+
+    @abstractmethod
+    def _files(self, dataset: Dataset, tables: Collection[Table], part: int | None) -> Mapping[str, Put]:
+        """Return file name (relative to `place`) -> what writes it to a path."""
+
+
+class Tables(Exporter):
+    """Write one file per table, by `_write`; `_read_back` reads a file again and says what is wrong with it."""
 
     def check(self, folder: str | Path) -> list[str]:
         """Read every file of this format in a folder back and return the problems found, without any cell value."""
-        target = Path(folder)
+        target = Path(folder) / self.place
         paths = sorted(target.glob(f"*{self.suffix}"))
         if not paths:
             return [f"no *{self.suffix} file found"]
@@ -119,6 +171,12 @@ class Exporter(ABC):
             )
         return f"{part_name(table, part)}{self.suffix}"
 
+    def _files(self, dataset: Dataset, tables: Collection[Table], part: int | None) -> Mapping[str, Put]:
+        def put(table: Table) -> Put:
+            return lambda path: self._write_table(dataset, table, path)
+
+        return {self.file_name(table.name, part): put(table) for table in tables}
+
     def _write_table(self, dataset: Dataset, table: Table, path: Path) -> None:
         """Write one table; a format that can carry where rows came from overrides this."""
         self._write(dataset.tables[table.name], table, path)
@@ -128,3 +186,48 @@ class Exporter(ABC):
 
     @abstractmethod
     def _read_back(self, path: Path) -> str: ...
+
+
+class Clinical(Exporter):
+    """Write the records of patients in a format that is no table: a subclass gives `_records` and `_problem`.
+
+    The files of part 7 bear its number, as in "Patient-00007.ndjson"; a whole has none. What belongs to no patient
+    (`WORLD`) is written once.
+    """
+
+    needs: ClassVar[Literal["any", "clinical"]] = "clinical"
+    reader: ClassVar[str]  # registry name of the source that reads it back
+
+    def _files(self, dataset: Dataset, tables: Collection[Table], part: int | None) -> Mapping[str, Put]:
+        names = {table.name for table in tables}
+        wide = loose.widen(dataset)
+        return self._records(wide, part, patients="patient" in names, world=bool(names & set(WORLD)))
+
+    @abstractmethod
+    def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
+        """Return file name (relative to `place`) -> what writes it.
+
+        Parameters
+        ----------
+        dataset
+            In the loose form, all tables.
+        part
+            Number of the shard; None: it is the whole.
+        patients
+            Whether to write the patients and all that is theirs.
+        world
+            Whether to write what belongs to no patient.
+        """
+
+    def check(self, folder: str | Path) -> list[str]:
+        """Read every file of this format in a folder back and return the problems found, without any cell value."""
+        target = Path(folder) / self.place
+        paths = sorted(target.rglob(f"*{self.suffix}"))
+        if not paths:
+            return [f"no *{self.suffix} file found"]
+        found = ((path, self._read_back(path)) for path in paths)
+        return [f"{path.relative_to(target).as_posix()}: {problem}" for path, problem in found if problem]
+
+    @abstractmethod
+    def _read_back(self, path: Path) -> str:
+        """Read a file and return what is wrong with it, or an empty text."""

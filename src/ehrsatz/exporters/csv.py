@@ -13,14 +13,14 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from ehrsatz.exporters.base import Exporter
+from ehrsatz.exporters.base import Tables
 from ehrsatz.schema import NUMBER_FORMAT, UNREADABLE, Column, Table, boolean_words
 
 ISO_DAY, ISO_TIME = "%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f"
 CENTURY = (1969, 2068)  # the years that two digits stand for, as strptime reads them
 
 
-class CsvExporter(Exporter):
+class CsvExporter(Tables):
     """One CSV file per table, in the source's own spelling."""
 
     name: ClassVar[str] = "csv"

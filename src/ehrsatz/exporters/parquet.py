@@ -9,7 +9,7 @@ import polars as pl
 
 from ehrsatz import __version__
 from ehrsatz.dataset import Dataset
-from ehrsatz.exporters.base import Exporter
+from ehrsatz.exporters.base import Tables
 from ehrsatz.schema import Table
 
 ROW_GROUP = 131_072  # rows; fixed, so that equal tables give equal bytes on any machine
@@ -17,11 +17,12 @@ MARK, BY = "ehrsatz", "ehrsatz version"  # keys of the file's own metadata
 SYNTHETIC = "synthetic"
 
 
-class ParquetExporter(Exporter):
+class ParquetExporter(Tables):
     """One Parquet file per table; the metadata of a file of fabricated rows say that they are synthetic."""
 
     name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = ".parquet"
+    bytes_per_row: ClassVar[float] = 16.0
 
     def _write_table(self, dataset: Dataset, table: Table, path: Path) -> None:
         made = dataset.provenance.origin in {"generated", "simulated"}

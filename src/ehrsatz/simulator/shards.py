@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ehrsatz import __version__, registry
+from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import ScenarioError
+from ehrsatz.errors import ScenarioError, UnsupportedError
 from ehrsatz.simulator.staging import Finished, Stage, check_disk, file_hash, staged
 from ehrsatz.simulator.workers import each
 
@@ -23,9 +24,7 @@ SIZE = 1_024  # patients: whole blocks of families, 64 each, so that relatives a
 SIZES = (2_048, 1_024, 512, 256)  # patients of a shard: the more, the faster; the fewer, the less memory
 ROWS_OF_SHARD = 1_900_000  # that fit into 1.5 GB with everything else
 LIFE = 4_800.0  # rows of a patient with a whole life of routine care, measured as the two below
-BYTES_PER_ROW = {"parquet": 16.0, "csv": 135.0}  # measured on simulated cohorts; FHIR and others are taken as CSV
 ROWS_PER_PATIENT = 500.0
-WORLD = ("organization", "location", "practitioner", "payer")  # tables that are the same in every shard
 
 Progress = Callable[[str, int, int], None]
 
@@ -141,11 +140,17 @@ def run(
             raise ScenarioError(f"Expected {name} of 1 or more.", f"It is {value}.", "Give a positive number.")
     show = progress or (lambda what, done, total: None)
     names = list(dict.fromkeys(formats))
-    for name in names:
-        registry.find("exporters", name)
+    exporters = [registry.find("exporters", name)() for name in names]
+    clinical = [one.name for one in exporters if one.needs == "clinical"]
+    if only is not None and clinical:
+        raise UnsupportedError(
+            "Expected all tables where a format of whole records is written.",
+            f"Only some are asked for, with {clinical[0]}, whose records would point to what is not there.",
+            "Write some tables as csv or parquet, or leave --only out.",
+        )
     firsts = range(0, n, size)
     what = f"{n:,} patients as {' and '.join(names)}"
-    wanted = n * rows_per_patient * sum(BYTES_PER_ROW.get(name, BYTES_PER_ROW["csv"]) for name in names)
+    wanted = n * rows_per_patient * sum(one.bytes_per_row for one in exporters)
     plan = {
         "ehrsatz": __version__,
         "fingerprint": fingerprint,
@@ -172,6 +177,13 @@ def run(
                 check_disk(folder, held / done * n, what, held=held)
                 checked = True
         made = _made(stage, n, merge)
+        for exporter in exporters:
+            show(f"finish {exporter.name}", 0, 1)
+            exporter.finish(stage.whole / inside)
+            show(f"finish {exporter.name}", 1, 1)
+        if any(one.gathers for one in exporters):  # parts became something else
+            whole = sorted(path for path in stage.whole.rglob("*") if path.is_file())
+            made = replace(made, files={path.relative_to(stage.whole).as_posix(): file_hash(path) for path in whole})
         if finish is not None:
             finish(stage.whole, made)
         stage.commit()

@@ -12,6 +12,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.plausibility import quotas, structure
 from ehrsatz.evaluation.plausibility.glycaemia import glycaemia, merged
@@ -19,7 +20,7 @@ from ehrsatz.evaluation.plausibility.timelines import timelines
 from ehrsatz.rules.mapping import mapping_of
 from ehrsatz.rules.view import View
 from ehrsatz.scenario import SimulatorPart
-from ehrsatz.simulator.shards import SIZE, WORLD
+from ehrsatz.simulator.shards import SIZE
 from ehrsatz.simulator.tally import YEARS, Tally, tally
 from ehrsatz.simulator.targets import targets
 
