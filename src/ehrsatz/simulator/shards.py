@@ -177,11 +177,12 @@ def run(
                 check_disk(folder, held / done * n, what, held=held)
                 checked = True
         made = _made(stage, n, merge)
-        for exporter in exporters:
-            show(f"finish {exporter.name}", 0, 1)
+        gathering = [one for one in exporters if one.gathers]
+        for exporter in gathering:
+            show(f"gather {exporter.name}", 0, 1)
             exporter.finish(stage.whole / inside)
-            show(f"finish {exporter.name}", 1, 1)
-        if any(one.gathers for one in exporters):  # parts became something else
+            show(f"gather {exporter.name}", 1, 1)
+        if gathering:  # parts became something else
             whole = sorted(path for path in stage.whole.rglob("*") if path.is_file())
             made = replace(made, files={path.relative_to(stage.whole).as_posix(): file_hash(path) for path in whole})
         if finish is not None:
