@@ -30,7 +30,7 @@ FLOORS = (
     {"capsule", "documents"},
     {"cohorts"},
     {"pipeline", "testing"},
-    {"steps", "estimate"},  # the verbs of the surfaces, made of the pipeline's own
+    {"steps", "estimate", "conversion"},  # the verbs of the surfaces, made of the pipeline's own
     {"monitor"},
     {"cli", "web", "pytest_plugin"},
 )

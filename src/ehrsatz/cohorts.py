@@ -104,6 +104,7 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
             n,
             plan.output.folder,
             formats=plan.output.formats,
+            settings=plan.settings,
             fingerprint=str(here.provenance.steps[0].params["fingerprint"]),
             workers=plan.workers,
             restart=restart,

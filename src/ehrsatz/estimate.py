@@ -191,7 +191,7 @@ def estimate_cohort(plan: Scenario) -> CohortEstimate:
     from ehrsatz.simulator.shards import size_of
 
     policy_of(plan)
-    exporters = exporters_of(plan.output.formats)
+    exporters = exporters_of(plan.output.formats, plan.settings)
     check_target(plan.output.folder)
     part, n = plan.simulator or SimulatorPart(), plan.n_patients
     size = size_of(part.record_years, n, steered=bool(part.groups))

@@ -20,6 +20,7 @@ from ehrsatz.cohorts import fabricate_cohort
 from ehrsatz.cost.meter import Cost, Meter
 from ehrsatz.dataset import Dataset
 from ehrsatz.documents import documents
+from ehrsatz.errors import SourceError
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation, check_task
 from ehrsatz.evaluation.evaluate import evaluate as measure
@@ -41,6 +42,8 @@ from ehrsatz.rules.constraints import propose
 from ehrsatz.rules.mapping import Mapping as TableMapping
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
 from ehrsatz.schema import Schema
+from ehrsatz.sources.clinical import ClinicalSource
+from ehrsatz.sources.detect import clinical_source, inside, needed
 from ehrsatz.sources.paths import choose, kind_of
 from ehrsatz.sources.tables import tables
 
@@ -140,7 +143,13 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
         ),
     )
     with meter.step("write"):
-        folder = write(plan.output.folder, contents, formats=plan.output.formats, keep_denied=plan.output.keep_denied)
+        folder = write(
+            plan.output.folder,
+            contents,
+            formats=plan.output.formats,
+            keep_denied=plan.output.keep_denied,
+            settings=plan.settings,
+        )
     show("write", 1, 1)
     kept = verdict.decision != "deny" or plan.output.keep_denied
     return Release(
@@ -151,7 +160,7 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
 def _simulated(plan: Scenario, show: Progress, *, restart: bool) -> Release:
     """Run a scenario of simulated patients."""
     policy = policy_of(plan)
-    exporters_of(plan.output.formats)
+    exporters_of(plan.output.formats, plan.settings)
     meter = Meter()
     judged = fabricate_cohort(plan, policy, meter, show, restart=restart)
     return Release(
@@ -175,7 +184,7 @@ def prepare(plan: Scenario) -> tuple[Policy, list[Exporter], Generator]:
         When a name, a parameter or a threshold is wrong, or the output folder cannot be written.
     """
     check_target(plan.output.folder)
-    return policy_of(plan), exporters_of(plan.output.formats), generator_of(plan)
+    return policy_of(plan), exporters_of(plan.output.formats, plan.settings), generator_of(plan)
 
 
 def evaluate_plan(plan: Scenario, train: Dataset, holdout: Dataset, synthetic: Dataset, show: Progress) -> Measured:
@@ -207,8 +216,12 @@ def read(
     sample_subjects: int | None = None,
     seed: int = 0,
     origin: Origin = "real",
+    format: str | None = None,
 ) -> Dataset:
     """Read real data: a file, a folder, a database or a frame; infer its schema and propose constraints.
+
+    Records in a clinical format (FHIR, HL7 v2, ...) come in the clinical schema; of tables, which could be anything,
+    the format must be named for that.
 
     Parameters
     ----------
@@ -232,6 +245,8 @@ def read(
         Decides which subjects.
     origin
         Where the rows came from; exporters refuse "real" ones.
+    format
+        Name of a clinical format, as "omop"; tables of any kind where None.
 
     Raises
     ------
@@ -239,6 +254,9 @@ def read(
         When the source cannot be read, or disagrees with the schema.
     """
     known = Schema.from_yaml(read_text(schema, "a schema file")) if isinstance(schema, (str, Path)) else schema
+    clinical = _clinical(source, format)
+    if clinical is not None:
+        return clinical.read(inside(source), origin=origin)
     kind = kind_of(source)
     options: dict[str, Any] = {"tables": tuple(tables)} if tables and kind == "sql" else {}
     dataset: Dataset = registry.find("sources", kind)().read(
@@ -255,6 +273,22 @@ def read(
     return drop_proposed(dataset) if known is not None else propose(dataset)
 
 
+def _clinical(source: Any, format: str | None) -> ClinicalSource | None:
+    """Return the reader of the clinical format that was named, or that files are of which are no tables."""
+    if format is not None:
+        return needed(source if "://" in str(source) else inside(source), format)
+    if not isinstance(source, (str, Path)) or "://" in str(source):
+        return None
+    try:
+        kind_of(source)
+    except SourceError:
+        found = clinical_source(inside(source)) if Path(source).exists() else None
+        if found is None:
+            raise
+        return found
+    return None
+
+
 def read_scenario(scenario: Scenario) -> Dataset:
     """Read what a scenario names: its path, its URL, or the bundled public table."""
     part = scenario.source
@@ -267,6 +301,7 @@ def read_scenario(scenario: Scenario) -> Dataset:
         tables=part.tables,
         sample_subjects=part.sample_subjects,
         seed=scenario.seed,
+        format=part.format,
     )
 
 
@@ -423,7 +458,12 @@ def policy_of(scenario: Scenario) -> Policy:
 
 # ---------------------------------------------------------------------- write
 def export(
-    dataset: Dataset, folder: str | Path, *, formats: Sequence[str] = ("csv",), allow_real: bool = False
+    dataset: Dataset,
+    folder: str | Path,
+    *,
+    formats: Sequence[str] = ("csv",),
+    allow_real: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> tuple[Path, ...]:
     """Write a dataset into a folder and return the files.
 
@@ -437,6 +477,8 @@ def export(
         Names of exporters.
     allow_real
         Also write rows whose origin is real.
+    settings
+        Paths that some formats need: "mapping" of the format layout, "athena" of OMOP.
 
     Raises
     ------
@@ -444,22 +486,22 @@ def export(
         When the rows are real, or the folder cannot be written.
     """
     paths: list[Path] = []
-    for one in exporters_of(formats):
+    for one in exporters_of(formats, settings):
         written = one.write(dataset, folder, allow_real=allow_real)
         made = one.finish(folder)
         paths += [path for path in (*written, *made) if path.exists()]
     return tuple(paths)
 
 
-def exporters_of(formats: Sequence[str]) -> list[Exporter]:
-    """Return the exporters of these names.
+def exporters_of(formats: Sequence[str], settings: Mapping[str, str] | None = None) -> list[Exporter]:
+    """Return the exporters of these names, told what of the settings concerns them.
 
     Raises
     ------
     UnknownNameError
         When a format is not registered.
     """
-    return [registry.find("exporters", name)() for name in dict.fromkeys(formats)]
+    return [registry.find("exporters", name).made(settings or {}) for name in dict.fromkeys(formats)]
 
 
 # ---------------------------------------------------------------------- tell

@@ -63,6 +63,7 @@ class SourcePart(_Part):
         default=None, alias="schema", description="A schema.yaml that wins over what is inferred."
     )
     sample_subjects: int | None = Field(default=None, ge=2, description="Read that many subjects, drawn by the seed.")
+    format: str | None = Field(default=None, description="Clinical format, as fhir; found by the files where none.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -203,7 +204,11 @@ class OutputPart(_Part):
     """Where and in which formats to write."""
 
     folder: str = Field(default="release", description="A new or empty folder.")
-    formats: tuple[str, ...] = Field(default=("csv",), min_length=1, description="csv, parquet.")
+    formats: tuple[str, ...] = Field(
+        default=("csv",), min_length=1, description="Names of exporters: csv, parquet, fhir, ..."
+    )
+    mapping: str | None = Field(default=None, description="Mapping file of the format layout: your own tables.")
+    athena: str | None = Field(default=None, description="Folder of OMOP vocabularies, as downloaded from Athena.")
     cost: bool = Field(
         default=False, description="Write what the run took into the release; its bytes then differ from run to run."
     )
@@ -361,6 +366,7 @@ class Scenario(_Part):
                 "source.schema": source.schema_file and str(base / source.schema_file),
                 "policy": str(base / data.policy) if isinstance(data.policy, str) and _is_path(data.policy) else None,
                 **_beside(base, data.simulator),
+                **{f"output.{key}": str(base / value) for key, value in data.settings.items()},
             }
         )
 
@@ -410,10 +416,19 @@ class Scenario(_Part):
             for key in ("modules", "calibration", "cpt"):
                 if data["simulator"][key] is not None:
                     data["simulator"][key] = "given"  # a path; what it holds stands in the fingerprint of the run
+        for key in ("mapping", "athena"):
+            if data["output"].pop(key) is not None:
+                data["output"][key] = "given"
         del data["workers"], data["output"]["folder"], data["output"]["keep_denied"]
         if isinstance(self.policy, str):
             del data["policy"]  # a path; the policy itself stands in the verdict
         return data
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What exporters are told besides the rows: paths of a mapping file and of a vocabulary."""
+        told = {"mapping": self.output.mapping, "athena": self.output.athena}
+        return {name: value for name, value in told.items() if value is not None}
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

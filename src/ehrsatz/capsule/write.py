@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from ehrsatz.exporters.base import writing
 __all__ = ["Contents", "check_target", "complete", "readme", "staged", "write"]
 
 
-def write(folder: str | Path, contents: Contents, *, formats: Sequence[str], keep_denied: bool = False) -> Path:
+def write(
+    folder: str | Path,
+    contents: Contents,
+    *,
+    formats: Sequence[str],
+    keep_denied: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> Path:
     """Write a release into a new or empty folder and return it.
 
     Parameters
@@ -32,6 +39,8 @@ def write(folder: str | Path, contents: Contents, *, formats: Sequence[str], kee
         Names of exporters, one set of data files each.
     keep_denied
         Write the rows even where the verdict is deny.
+    settings
+        What exporters are told besides the rows, as `Exporter.made`.
 
     Raises
     ------
@@ -40,7 +49,7 @@ def write(folder: str | Path, contents: Contents, *, formats: Sequence[str], kee
     """
     kept = contents.verdict.decision != "deny" or keep_denied
     assert isinstance(contents.synthetic, Dataset), "rows that were written already are described by `complete`"
-    exporters = [registry.find("exporters", name)() for name in formats]
+    exporters = [registry.find("exporters", name).made(settings or {}) for name in formats]
     _check_documents(contents.documents)
     with staged(folder) as stage:
         if kept:

@@ -30,6 +30,7 @@ def fabricate(
     schema: options.SchemaFile = None,
     table: options.Tables = None,
     sample_subjects: options.SampleSubjects = None,
+    from_format: options.FromFormat = None,
     generator: options.GeneratorName = None,
     param: options.Param = None,
     n: Annotated[int | None, typer.Option(min=1, help="Patients; 1,000, or as many as were learned from.")] = None,
@@ -58,6 +59,8 @@ def fabricate(
     umap: options.Umap = False,
     policy: options.PolicyName = None,
     format_: options.Formats = None,
+    mapping: options.MappingFile = None,
+    athena: options.Athena = None,
     keep_denied: Annotated[
         bool, typer.Option("--keep-denied", help="Keep the rows even where they are denied.")
     ] = False,
@@ -99,6 +102,7 @@ def fabricate(
         "--schema": schema and str(schema),
         "--table": table or None,
         "--sample-subjects": sample_subjects,
+        "--from-format": from_format,
         "--generator": generator,
         "--param": options.parameters(param) or None,
         "--copies": copies,
@@ -152,6 +156,8 @@ def fabricate(
             "seed": seed,
             "output.folder": out and str(out),
             "output.formats": options.formats(format_),
+            "output.mapping": mapping and str(mapping),
+            "output.athena": athena and str(athena),
             "output.keep_denied": keep_denied or None,
             "workers": workers,
         }
@@ -178,6 +184,7 @@ _KEYS = {  # option of a run that learns from a table -> key of a scenario
     "--subject": "source.subject",
     "--target": "source.target",
     "--schema": "source.schema",
+    "--from-format": "source.format",
     "--table": "source.tables",
     "--sample-subjects": "source.sample_subjects",
     "--generator": "generator.name",

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from ehrsatz import __version__
-from ehrsatz.cli import capsule, check, cost, doctor, fabricate, inspect, judging, model, monitor, review
+from ehrsatz.cli import capsule, check, cost, doctor, export, fabricate, inspect, judging, model, monitor, review
 from ehrsatz.cli.screen import left, on_stop, say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
@@ -35,6 +35,8 @@ for command, line in (
     (fabricate.fabricate, "Simulate patients, or learn from a table; judge; release."),
     (inspect.inspect, "Show what each column holds; write a schema to edit."),
     (check.check, "Check clinical data against the plausibility rules."),
+    (export.export, "Write records in other formats, proved to agree."),
+    (export.reconcile, "Prove that the formats of a cohort agree."),
     (model.fit, "Learn a model from a table and save it."),
     (model.sample, "Draw rows from a saved model."),
     (judging.evaluate, "Measure synthetic rows against real ones."),

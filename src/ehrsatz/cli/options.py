@@ -58,7 +58,25 @@ Given = Annotated[
 ]
 Formats = Annotated[
     str | None,
-    typer.Option("--format", metavar="LIST", autocompletion=_formats, help="csv, parquet, or both: csv,parquet"),
+    typer.Option(
+        "--format",
+        metavar="LIST",
+        autocompletion=_formats,
+        help="One or more, as in csv,fhir; see: doctor --list exporters",
+    ),
+]
+FromFormat = Annotated[
+    str | None,
+    typer.Option("--from-format", metavar="NAME", help="Format of the records; found by their files where left out."),
+]
+MappingFile = Annotated[
+    Path | None, typer.Option("--mapping", metavar="FILE", help="Mapping of your own tables, for the format layout.")
+]
+Athena = Annotated[
+    Path | None, typer.Option("--athena", metavar="DIR", help="OMOP vocabularies, as downloaded from Athena.")
+]
+AllowReal = Annotated[
+    bool, typer.Option("--allow-real", help="Also where nothing says that the records are fabricated.")
 ]
 PolicyName = Annotated[
     str | None,
@@ -102,6 +120,11 @@ def place(text: str | None) -> dict[str, str]:
 def formats(text: str | None) -> list[str] | None:
     """Split a list of formats at commas; None stays None."""
     return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
+
+
+def settings(mapping: Path | None, athena: Path | None) -> dict[str, str]:
+    """Return what exporters are told besides the rows."""
+    return {name: str(path) for name, path in (("mapping", mapping), ("athena", athena)) if path is not None}
 
 
 def conditions(texts: list[str] | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import polars as pl
 
@@ -65,7 +65,13 @@ class Exporter(ABC):
     place: ClassVar[str] = ""  # folder within the output that the files lie in
     gathers: ClassVar[bool] = False  # whether `finish` makes one thing of the parts
     losses: ClassVar[tuple[Loss, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ()  # parameters of the constructor that a user may give: mapping, athena
     bytes_per_row: ClassVar[float] = 135.0  # of clinical rows, to tell before a run whether the disk is large enough
+
+    @classmethod
+    def made(cls, settings: Mapping[str, str]) -> Self:
+        """Return an exporter with those of a run's settings that concern it."""
+        return cls(**{name: settings[name] for name in cls.settings if name in settings})
 
     def write(
         self,

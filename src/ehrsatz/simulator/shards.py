@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def run(
     folder: str | Path,
     *,
     formats: Sequence[str] = ("parquet",),
+    settings: Mapping[str, str] | None = None,
     fingerprint: str = "",
     workers: int = 1,
     restart: bool = False,
@@ -105,6 +107,8 @@ def run(
         New or empty.
     formats
         Names of exporters.
+    settings
+        What exporters are told besides the rows: name -> path.
     fingerprint
         Of everything that decides what `make` makes; a stopped run is gone on with where it is the same.
     workers
@@ -140,7 +144,8 @@ def run(
             raise ScenarioError(f"Expected {name} of 1 or more.", f"It is {value}.", "Give a positive number.")
     show = progress or (lambda what, done, total: None)
     names = list(dict.fromkeys(formats))
-    exporters = [registry.find("exporters", name)() for name in names]
+    told = dict(settings or {})
+    exporters = [registry.find("exporters", name).made(told) for name in names]
     clinical = [one.name for one in exporters if one.needs == "clinical"]
     if only is not None and clinical:
         raise UnsupportedError(
@@ -157,13 +162,15 @@ def run(
         "n": n,
         "size": size,
         "formats": names,
+        "settings": {name: _mark(Path(path)) for name, path in sorted(told.items())},
         "only": None if only is None else sorted(only),
         "inside": inside,
         "versions": _versions(),
     }
     check_disk(folder, wanted, what, held=_held(folder))
     with staged(folder, plan, restart=restart) as stage:
-        job = _Job(make, n, size, tuple(names), None if only is None else tuple(sorted(only)), inside, stage.work)
+        kept_tables = None if only is None else tuple(sorted(only))
+        job = _Job(make, n, size, tuple(names), told, kept_tables, inside, stage.work)
         done = sum(min(size, n - k * size) for k in stage.done)
         show("simulate", done, n)
         left = [k for k in range(len(firsts)) if k not in stage.done]
@@ -199,6 +206,7 @@ class _Job:
     n: int
     size: int
     formats: tuple[str, ...]
+    settings: Mapping[str, str]
     only: tuple[str, ...] | None
     inside: str
     work: Path
@@ -213,7 +221,7 @@ class _Job:
         folder = self.work / str(shard)
         paths: list[Path] = []
         for name in self.formats:
-            exporter = registry.find("exporters", name)()
+            exporter = registry.find("exporters", name).made(self.settings)
             paths += exporter.write(found.dataset, folder / self.inside, part=part, tables=own)
             paths += exporter.write(found.dataset, folder / self.inside, tables=once)
         files = {path.relative_to(folder).as_posix(): file_hash(path) for path in paths}
@@ -241,6 +249,14 @@ def _held(folder: str | Path) -> float:
     hidden = Path(folder).absolute()
     hidden = hidden.with_name(f".{hidden.name}.unfinished")
     return float(sum(path.stat().st_size for path in hidden.rglob("*") if path.is_file())) if hidden.is_dir() else 0.0
+
+
+def _mark(path: Path) -> str:
+    """A hash of a file that exporters are given; of a folder, the sizes of its files, which may be gigabytes."""
+    if path.is_file():
+        return file_hash(path)
+    held = sorted((one.name, one.stat().st_size) for one in path.iterdir()) if path.is_dir() else []
+    return sha256(json.dumps(held).encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -25,6 +25,10 @@ class CanonicalSource(ClinicalSource):
 
     name: ClassVar[str] = "clinical"
 
+    def __init__(self, suffix: str | None = None) -> None:
+        """Read files of this ending alone; of the first that the folder holds where None."""
+        self.suffix = suffix
+
     @classmethod
     def fits(cls, what: str | Path) -> bool:
         path = Path(what)
@@ -32,12 +36,12 @@ class CanonicalSource(ClinicalSource):
 
     def parts(self, what: str | Path) -> int:
         """Return in how many numbered parts the patients lie; 0 where they are not in parts."""
-        files = _held(Path(what), _suffix(Path(what)))["patient"]
+        files = _held(Path(what), self.suffix or _suffix(Path(what)))["patient"]
         return len(files) if files != ["patient"] else 0
 
     def _read(self, what: str | Path, part: Part | None, left: Counter[str]) -> Mapping[str, pl.DataFrame]:
         folder = Path(what)
-        suffix = _suffix(folder)
+        suffix = self.suffix or _suffix(folder)
         held = _held(folder, suffix)
         known = {table.name for table in loose.schema().tables}
         for name in sorted(set(held) - known):
