@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ehrsatz import clinical
-from ehrsatz.capsule.contents import DATA, Contents, Streamed
+from ehrsatz import clinical, registry
+from ehrsatz.capsule.contents import DATA, PROOF, Contents, Streamed
 from ehrsatz.capsule.write import complete
 from ehrsatz.cost.meter import Meter
 from ehrsatz.documents import cohort_documents
@@ -15,6 +17,7 @@ from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.plausibility.cohort import evaluate
 from ehrsatz.evaluation.plausibility.shard import merge, statistics
 from ehrsatz.gate import Policy, Verdict, judge
+from ehrsatz.reconcile.prove import forms_in, reconcile
 from ehrsatz.scenario import Scenario, SimulatorPart
 from ehrsatz.schema import Schema
 from ehrsatz.simulation import maker, setting
@@ -69,7 +72,8 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
 
     def finish(stage: Path, made: Made) -> None:
         show("judge", 0, 1)
-        evaluation = evaluate(made.statistics, part, n, fit=here.known.fit)
+        proof = _proof(stage / DATA, plan.output.formats, show)
+        evaluation = evaluate(made.statistics, part, n, fit=here.known.fit, proof=proof)
         verdict = judge(evaluation, policy)
         show("judge", 1, 1)
         show("write", 0, 1)
@@ -85,7 +89,8 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
             scores={**evaluation.to_dict(), "findings": []},
             scenario=plan.public(),
             generator={"name": "simulator", "parameters": {"locale": part.locale}},
-            documents=cohort_documents(
+            documents=({} if proof is None else {PROOF: _json(proof)})
+            | cohort_documents(
                 evaluation,
                 verdict,
                 streamed,
@@ -117,6 +122,17 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
             progress=show,
         )
     return found[0]
+
+
+def _proof(data: Path, formats: tuple[str, ...], show: Progress) -> dict[str, Any] | None:
+    """Reconcile the formats that were written, where one of them is no table; plain JSON types."""
+    if not any(registry.find("exporters", name).needs == "clinical" for name in formats):
+        return None
+    return reconcile(data, progress=show).to_dict() if len(forms_in(data)) > 1 else None
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
 def _only(schema: Schema, tables: tuple[str, ...]) -> Schema:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ehrsatz.capsule.contents import MANIFEST
+from ehrsatz.capsule.contents import MANIFEST, PROOF
 from ehrsatz.capsule.stage import staged
 from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
@@ -22,8 +22,6 @@ from ehrsatz.provenance import Origin
 from ehrsatz.reconcile.prove import Proof, forms_in, reconcile
 from ehrsatz.sources.clinical import ClinicalSource, Part
 from ehrsatz.sources.detect import inside, needed
-
-PROOF = "reconciliation.json"
 
 
 @dataclass(frozen=True)

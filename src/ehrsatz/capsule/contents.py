@@ -25,10 +25,12 @@ OWN = {  # what every release holds besides its data, and what is for whom
     "ro-crate-metadata.json": "the release described for archives (RO-Crate)",
     "prov.json": "how the data came about (W3C PROV)",
 }
+PROOF = "reconciliation.json"
 KNOWN = {  # documents that a run may add
     "report.html": "what was measured, with charts; open it in a browser",
     "report.json": "the report as data",
     "summary.md": "the verdict in a few lines of Markdown",
+    PROOF: "that the formats agree: facts compared, and what each declares not to carry",
     "junit.xml": "the checks of the gate as tests, for a build server",
 }
 LIMITS = (

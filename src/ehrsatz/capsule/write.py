@@ -5,16 +5,29 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ehrsatz import registry
 from ehrsatz.capsule import card, crate, croissant, lineage, manifest, strict
-from ehrsatz.capsule.contents import APPROVALS, DATA, MANIFEST, NOT_FOR, OWN, SIGNATURE, USES, Contents, told_of
+from ehrsatz.capsule.contents import (
+    APPROVALS,
+    DATA,
+    MANIFEST,
+    NOT_FOR,
+    OWN,
+    PROOF,
+    SIGNATURE,
+    USES,
+    Contents,
+    told_of,
+)
 from ehrsatz.capsule.stage import check_target, files_of, staged
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError
 from ehrsatz.exporters.base import writing
+from ehrsatz.reconcile.prove import forms_in, reconcile
 
 __all__ = ["Contents", "check_target", "complete", "readme", "staged", "write"]
 
@@ -56,8 +69,31 @@ def write(
             for exporter in exporters:
                 exporter.write(contents.synthetic, stage / DATA)
                 exporter.finish(stage / DATA)
+            if any(exporter.needs == "clinical" for exporter in exporters):
+                contents = _proved(stage / DATA, contents)
         _describe(stage, contents, formats, kept)
     return Path(folder)
+
+
+def _proved(data: Path, contents: Contents) -> Contents:
+    """Add the proof that the formats agree.
+
+    Raises
+    ------
+    OutputError
+        When they do not: such a release is not written.
+    """
+    if len(forms_in(data)) < 2:
+        return contents
+    proof = reconcile(data)
+    if proof.n_differ:
+        bad = [f"{one.name} ({one.n_differ:,})" for one in proof.held if one.n_differ]
+        raise OutputError(
+            f"Expected all formats to say the same as {proof.reference}.",
+            f"Facts that differ outside the declared losses: {', '.join(bad)}.",
+            "Leave these formats out, and please report it; nothing was written.",
+        )
+    return replace(contents, documents={**contents.documents, PROOF: _json(proof.to_dict())})
 
 
 def complete(stage: Path, contents: Contents, *, formats: Sequence[str], keep_denied: bool = False) -> bool:

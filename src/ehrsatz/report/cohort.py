@@ -16,7 +16,7 @@ READERS = (
         "engineer",
         "QA engineer",
         "Can software be tested with it?",
-        ("Rules", "Codes", "Keys", "Quotas", "Your figures"),
+        ("Rules", "Codes", "Keys", "Formats", "Quotas", "Your figures"),
         ("plausibility",),
         ("Patients",),
     ),
@@ -51,6 +51,7 @@ THEMES = {
     "doses and values lie within what can be, drugs fit conditions, totals add up.",
     "Codes": "Every code stands in the list of its system.",
     "Keys": "Every key leads to a row, and every visit takes time.",
+    "Formats": "The same cohort in several formats: each was read back and compared with the others, cell by cell.",
     "Quotas": "Who was asked for, counted again in the tables.",
     "Your figures": "Shares that the scenario asks for instead of the published ones.",
     "Patients": "A few whole records, chosen by what they hold and never by a draw. Bars are conditions and medicines "

@@ -102,6 +102,27 @@ def key_score(checked: Mapping[str, Any] | None, n: int) -> Score:
     return _per_million("dangling_keys", rows, failed, n, words + _share_checked(checked, n), details)
 
 
+def format_score(proof: Mapping[str, Any] | None, n: int) -> Score:
+    """Return facts that differ between the formats of a cohort, by `reconcile.prove.Proof.to_dict`; None: no proof."""
+    if proof is None:
+        return absent("format_differences", "Not measured: there is one format alone, or only tables.", n)
+    formats = proof["formats"]
+    names = [proof["reference"], *(one["format"] for one in formats)]
+    words = f"All {proof['n_facts']:,} facts that {', '.join(names[:-1])} and {names[-1]} carry agree."
+    if proof["n_differ"]:
+        bad = [f"{one['format']} ({one['n_differ']:,})" for one in formats if one["n_differ"]]
+        words = f"{proof['n_differ']:,} of {proof['n_facts']:,} facts differ: {', '.join(bad)}."
+    losses = [{"format": one["format"], **loss} for one in formats for loss in one["losses"]]
+    details: Told = {
+        "formats": [
+            {key: one[key] for key in ("format", "n_facts", "n_differ", "n_columns")} | {"n_losses": len(one["losses"])}
+            for one in formats
+        ],
+        "format_losses": losses,
+    }
+    return _per_million("format_differences", proof["n_facts"], proof["n_differ"], n, words, details)
+
+
 def stay_score(checked: Mapping[str, Any] | None, n: int) -> Score:
     """Return visits that do not end after they begin."""
     if checked is None:

@@ -27,7 +27,12 @@ POPULATION = (
 
 
 def evaluate(
-    statistics: Mapping[str, Any], plan: SimulatorPart, n: int, *, fit: Sequence[Mapping[str, Any]] = ()
+    statistics: Mapping[str, Any],
+    plan: SimulatorPart,
+    n: int,
+    *,
+    fit: Sequence[Mapping[str, Any]] = (),
+    proof: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Return everything that is measured of a cohort.
 
@@ -41,6 +46,8 @@ def evaluate(
         Patients.
     fit
         What a calibration asked for and reached: `simulator.knowledge.Known.fit`.
+    proof
+        That the formats agree: `reconcile.prove.Proof.to_dict`; None where there is nothing to compare.
 
     Returns
     -------
@@ -48,6 +55,7 @@ def evaluate(
     decide, has a reason instead of a value.
     """
     scores = {one.metric: one for one in _scores(statistics, plan, n, fit)}
+    scores["format_differences"] = checks.format_score(proof, n)
     details = {
         "kind": "simulated",
         "subjects": {"simulated": n},

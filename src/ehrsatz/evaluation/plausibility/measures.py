@@ -105,6 +105,20 @@ MEASURES: tuple[Measure, ...] = (
         "By logic: a visit takes time",
     ),
     Measure(
+        "format_differences",
+        "Facts that differ between formats, per million",
+        "Formats",
+        "minimise",
+        0.0,
+        1e6,
+        0.0,
+        "Every format is read back and held against the clinical tables, cell by cell: patient, encounter, code, "
+        "value, unit, time and all else that it carries. Facts that differ and rows that lack, per million facts.",
+        "What a format declares not to carry; the losses stand beside it with their reasons. A fault that writing and "
+        "reading share: outside validators, named on the page of each format, look for those.",
+        "House: docs/formats",
+    ),
+    Measure(
         "quota_met",
         "Quotas met",
         "Quotas",

@@ -152,6 +152,25 @@ def _lost(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str, 
     return table("What no longer fits", caption, ("Figure", "Published", "Before", "Now"), rows)
 
 
+def _formats(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    head = ("Format", "Facts compared", "Differ", "Columns it carries", "Declared losses")
+    rows = [[one["format"], *(f"{one[key]:,}" for key in FORMAT_COUNTS)] for one in found]
+    caption = "Each was read back and held against the clinical tables, cell by cell."
+    return table("Formats of this cohort", caption, head, rows)
+
+
+def _format_losses(found: Sequence[Any], details: Mapping[str, Any], about: Mapping[str, Any]) -> list[Picture]:
+    wholes: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        name = one["column"] or "whole rows"
+        entry = wholes.setdefault((one["format"], one["table"], one["reason"]), [])
+        entry.append(name if one["extent"] == "all" else f"{name} ({one['extent']})")
+    rows = [[format_, table_, ", ".join(names), reason] for (format_, table_, reason), names in wholes.items()]
+    head = ("Format", "Table", "Not carried", "Why")
+    return table("What formats cannot carry", "Declared before anything was written.", head, rows)
+
+
+FORMAT_COUNTS = ("n_facts", "n_differ", "n_columns", "n_losses")
 DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Picture]]] = {
     "curves": _curves,
     "glycaemia": _glycaemia,
@@ -163,6 +182,8 @@ DRAWN: dict[str, Callable[[Any, Mapping[str, Any], Mapping[str, Any]], list[Pict
     "rule_themes": _themes,
     "code_systems": _systems,
     "links": _links,
+    "formats": _formats,
+    "format_losses": _format_losses,
     "asked": _asked,
     "lost": _lost,
     "figures": _figures,
