@@ -41,8 +41,7 @@ def test_written_and_read_back_nothing_differs(name: str, cohort: Dataset, tmp_p
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_parts_say_the_same_as_the_whole(name: str, cohort: Dataset, tmp_path: Path) -> None:
-    halves = [cohort.take_subjects(cohort.subjects[:100]), cohort.take_subjects(cohort.subjects[100:])]
-    halves = [keep_links(half) for half in halves]
+    halves = [only(cohort, cohort.subjects[:100]), only(cohort, cohort.subjects[100:])]
     own = [table.name for table in cohort.schema.tables if table.name not in WORLD]
     exporter = registry.find("exporters", name)()
     for number, half in enumerate(halves):
@@ -67,15 +66,15 @@ def test_losses_name_what_there_is_and_give_reasons(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_contract(name: str, cohort: Dataset) -> None:
-    few = keep_links(cohort.take_subjects(cohort.subjects[:12]))
+    few = only(cohort, cohort.subjects[:12])
     check_exporter(registry.find("exporters", name), few)
 
 
-def keep_links(part: Dataset) -> Dataset:
-    """Leave out relatives that are not in the part."""
-    here = part.tables["patient"]["patient_id"]
-    relation = part.tables["relation"].filter(pl.col("relative_id").is_in(here.implode()))
-    return Dataset(part.schema, {**part.tables, "relation": relation}, part.provenance)
+def only(whole: Dataset, patients: pl.Series) -> Dataset:
+    """Take some patients, without their relatives who are not among them."""
+    among = pl.col("relative_id").is_in(patients.implode())
+    tables = {**whole.tables, "relation": whole.tables["relation"].filter(among)}
+    return Dataset(whole.schema, tables, whole.provenance).take_subjects(patients)
 
 
 # ---------------------------------------------------------------------- the comparison itself

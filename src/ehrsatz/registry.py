@@ -139,6 +139,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "exporters": {
         "csv": "ehrsatz.exporters.csv:CsvExporter",
         "parquet": "ehrsatz.exporters.parquet:ParquetExporter",
+        "sql": "ehrsatz.exporters.sql.folder:SqlFolder",
+        "sqlite": "ehrsatz.exporters.sql.files:SqliteFile",
+        "duckdb": "ehrsatz.exporters.sql.files:DuckdbFile",
     },
     "sources": {
         "csv": "ehrsatz.sources.csv:CsvSource",
@@ -146,6 +149,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sql": "ehrsatz.sources.sql:SqlSource",
         "frame": "ehrsatz.sources.frame:FrameSource",
         "clinical": "ehrsatz.sources.canonical:CanonicalSource",
+        "database": "ehrsatz.sources.database:DatabaseSource",
     },
 }
 

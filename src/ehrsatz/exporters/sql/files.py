@@ -1,0 +1,173 @@
+"""Database files of SQLite and DuckDB: shards lie as Parquet until all are there, then go in in one transaction."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+
+from ehrsatz import clinical, extras, loose
+from ehrsatz.clinical import WORLD
+from ehrsatz.dataset import Dataset
+from ehrsatz.errors import OutputError
+from ehrsatz.exporters.base import Clinical, Put, aside
+from ehrsatz.exporters.load import load
+from ehrsatz.exporters.sql.ddl import ABOUT, about, ordered, statements
+from ehrsatz.files import part_name, tables_of
+from ehrsatz.provenance import Origin
+from ehrsatz.schema import Table
+
+PARTS = "parts"  # folder of the shards
+ORIGIN, STRICT = "origin", "strict"  # keys in their metadata
+
+
+class DatabaseFile(Clinical):
+    """One database file with all tables, keys, links and indexes."""
+
+    reader: ClassVar[str] = "database"
+    gathers: ClassVar[bool] = True
+
+    def _files(self, dataset: Dataset, tables: Collection[Table], part: int | None) -> Mapping[str, Put]:
+        wide = loose.widen(dataset)
+        facts = {ORIGIN: dataset.provenance.origin, STRICT: str(is_strict(dataset))}
+
+        def put(name: str) -> Put:
+            return lambda path: wide.tables[name].write_parquet(
+                path, compression="zstd", compression_level=1, metadata=facts
+            )
+
+        names = {table.name for table in tables}
+        return {
+            f"{PARTS}/{part_name(table.name, None if table.name in WORLD else part)}.parquet": put(table.name)
+            for table in wide.schema.tables
+            if (table.name in names if table.name in WORLD else "patient" in names)
+        }
+
+    def _records(
+        self, dataset: Dataset, part: int | None, *, patients: bool, world: bool
+    ) -> Mapping[str, Put]:  # pragma: no cover - `_files` writes tables instead
+        raise NotImplementedError
+
+    @property
+    def _name(self) -> str:
+        return f"clinical{self.suffix}"
+
+    def finish(self, folder: str | Path) -> tuple[Path, ...]:
+        """Load the shards into the database file and remove them.
+
+        Raises
+        ------
+        OutputError
+            When the file is there already, or cannot be made; the shards are left then.
+        """
+        target = Path(folder) / self.place
+        parts, path = target / PARTS, target / self._name
+        if not parts.is_dir():
+            return ()
+        if path.exists():
+            raise OutputError(
+                f"Expected a folder without '{path.name}'.", "It is there already.", "Name another folder."
+            )
+        origin, strict = _facts(next(iter(sorted(parts.glob("*.parquet")))))
+        with aside(path) as partial:
+            load(f"{self.name}:///{partial}", lambda dialect: statements(dialect, strict=strict), _rows(parts, origin))
+        shutil.rmtree(parts)
+        return (path,)
+
+    def check(self, folder: str | Path) -> list[str]:
+        """Read the database, or the shards that are to go into it, and return the problems found."""
+        target = Path(folder) / self.place
+        parts, path = target / PARTS, target / self._name
+        if parts.is_dir():
+            names = [one.stem for one in parts.glob("*.parquet")]
+            problems = [f"{PARTS}/{name}: absent between the other parts" for name in tables_of(names)[1]]
+            for one in sorted(parts.glob("*.parquet")):
+                try:
+                    pl.read_parquet_schema(one)
+                except (pl.exceptions.PolarsError, OSError):
+                    problems.append(f"{PARTS}/{one.name}: it cannot be read as Parquet")
+            return problems
+        if not path.is_file():
+            return [f"no {path.name} found"]
+        problem = self._read_back(path)
+        return [f"{path.name}: {problem}"] if problem else []
+
+
+class SqliteFile(DatabaseFile):
+    """`clinical.sqlite`."""
+
+    name: ClassVar[str] = "sqlite"
+    place: ClassVar[str] = "sqlite"
+    suffix: ClassVar[str] = ".sqlite"
+    bytes_per_row: ClassVar[float] = 330.0
+
+    def _read_back(self, path: Path) -> str:
+        try:
+            base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            try:
+                found = {row[0] for row in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                lost = base.execute("PRAGMA foreign_key_check").fetchone()
+                sound = base.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            finally:
+                base.close()
+        except sqlite3.Error:
+            return "it cannot be read as SQLite"
+        if not sound:
+            return "its pages are damaged"
+        return "links lead nowhere" if lost else _lacking(found)
+
+
+class DuckdbFile(DatabaseFile):
+    """`clinical.duckdb`."""
+
+    name: ClassVar[str] = "duckdb"
+    place: ClassVar[str] = "duckdb"
+    suffix: ClassVar[str] = ".duckdb"
+    bytes_per_row: ClassVar[float] = 120.0
+
+    def _read_back(self, path: Path) -> str:
+        driver: Any = extras.require("duckdb", extra="sql", feature="Checking a DuckDB file")
+        try:
+            base = driver.connect(str(path), read_only=True)
+            try:
+                return _lacking({row[0] for row in base.execute("SELECT table_name FROM duckdb_tables()").fetchall()})
+            finally:
+                base.close()
+        except driver.Error:
+            return "it cannot be read as DuckDB"
+
+
+def is_strict(dataset: Dataset) -> bool:
+    """Say whether a dataset is of the strict clinical schema, as simulated records are."""
+    return dataset.schema is clinical.schema() or dataset.schema == clinical.schema()
+
+
+def _lacking(found: set[str]) -> str:
+    lacking = [table.name for table in ordered() if table.name not in found]
+    return f"tables lack: {', '.join(lacking)}" if lacking else ""
+
+
+def _facts(path: Path) -> tuple[Origin, bool]:
+    import pyarrow.parquet as pq
+
+    told = pq.read_metadata(path).metadata or {}
+    origin: Any = told.get(ORIGIN.encode(), b"real").decode()
+    return origin, told.get(STRICT.encode()) == b"True"
+
+
+def _rows(parts: Path, origin: Origin) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Give the rows of all shards, those that others link to first."""
+    yield ABOUT, pl.DataFrame(about(origin), schema=["name", "value"], orient="row")
+    held, _ = tables_of(path.stem for path in parts.glob("*.parquet"))
+    world = [table.name for table in ordered() if table.name in WORLD]
+    for name in world:
+        for one in held.get(name, []):
+            yield name, pl.read_parquet(parts / f"{one}.parquet")
+    for shard in range(max(len(found) for found in held.values())):
+        for table in ordered():
+            if table.name not in WORLD and shard < len(held.get(table.name, [])):
+                yield table.name, pl.read_parquet(parts / f"{held[table.name][shard]}.parquet")
