@@ -22,7 +22,7 @@ FLOORS = (
     {"seeds", "extras", "provenance", "registry", "threads", "markup", "files"},
     {"schema", "terminology"},
     {"clinical", "dataset", "scenario"},
-    {"loose"},
+    {"loose", "layouts"},  # layouts: where a format keeps the clinical columns, for its exporter and its reader
     {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects"},
     {"generators", "evaluation", "simulation", "reconcile"},
     {"gate"},

@@ -142,6 +142,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sql": "ehrsatz.exporters.sql.folder:SqlFolder",
         "sqlite": "ehrsatz.exporters.sql.files:SqliteFile",
         "duckdb": "ehrsatz.exporters.sql.files:DuckdbFile",
+        "meds": "ehrsatz.exporters.meds:MedsExporter",
     },
     "sources": {
         "csv": "ehrsatz.sources.csv:CsvSource",
@@ -150,6 +151,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "frame": "ehrsatz.sources.frame:FrameSource",
         "clinical": "ehrsatz.sources.canonical:CanonicalSource",
         "database": "ehrsatz.sources.database:DatabaseSource",
+        "meds": "ehrsatz.sources.meds.reader:MedsSource",
     },
 }
 
