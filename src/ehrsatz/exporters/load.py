@@ -1,4 +1,4 @@
-"""Load tables into a database, all of them or nothing: tables, rows, constraints and indexes in one transaction."""
+"""Load tables into a database, all of them or nothing: tables, rows, constraints and indexes."""
 
 from __future__ import annotations
 
@@ -51,10 +51,11 @@ def load(
     schema: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Load tables into PostgreSQL, SQLite or DuckDB in one transaction.
+    """Load tables into PostgreSQL, SQLite or DuckDB.
 
     Nothing is half loaded: when the connection is lost, the process killed or a constraint broken, the database is as
-    it was. Memory grows with one frame, not with all of them.
+    it was. Memory grows with one frame, not with all of them; but for the keys of a DuckDB file that is there already,
+    which are in memory until the end.
 
     Parameters
     ----------
@@ -96,6 +97,7 @@ def load(
             show("load", len(begun), len(rows) + 1)
             if frame.height:
                 rows[name] = rows.get(name, 0) + target.insert(name, frame)
+                target.settle()
         for one in (*plan.constrain, *plan.index):
             target.execute(one)
         target.check()

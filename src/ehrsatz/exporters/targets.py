@@ -1,7 +1,8 @@
-"""Databases that tables are loaded into: PostgreSQL, SQLite and DuckDB, each in one transaction.
+"""Databases that tables are loaded into: PostgreSQL, SQLite and DuckDB, all or nothing.
 
 Whatever ends the work before its last step (an error, a lost connection, a killed process) leaves the database as it
-was. No error holds the address, the password or the driver's own words, which may quote either, or a cell.
+was: it is one transaction, and a file that is new is made under a hidden name and renamed. No error holds the address,
+the password, a cell, or the driver's own words, which may quote each of them.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import polars as pl
 
 from ehrsatz import extras
 from ehrsatz.errors import EhrsatzError, OutputError, UnsupportedError, nearest
+from ehrsatz.files import flush, writing
 
 DIALECTS = ("postgresql", "sqlite", "duckdb")
 TIME = "%Y-%m-%d %H:%M:%S%.f"
 ROWS = 20_000  # a batch of SQLite
+STEP = 250_000  # rows after which a new DuckDB file is written out: its index of keys lies in memory until then
 MEMORY = "512MB"  # that DuckDB may hold
 _ALIASES = {"postgres": "postgresql"}
 _FEATURE = "Loading into a database"
@@ -88,6 +91,10 @@ class Target(ABC):
     @abstractmethod
     def insert(self, table: str, frame: pl.DataFrame) -> int:
         """Append rows, columns by name; return how many."""
+
+    def settle(self) -> None:
+        """Write out what was inserted, where that keeps memory small and nothing can be seen of it."""
+        return
 
     def check(self) -> None:
         """Look before the end for what the database does not check by itself."""
@@ -226,17 +233,62 @@ class Postgres(Target):
         return f"The database reported {type(error).__name__}{f' (SQLSTATE {state})' if state else ''}."
 
 
+# ---------------------------------------------------------------------- files
+class _File(Target):
+    """A database in a file. A new one is made aside, under a hidden name, and renamed at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._new = not path.exists() or path.stat().st_size == 0
+        self._place = path.with_name(f".{path.name}.part") if self._new else path
+        self._closed = False
+        if self._new:
+            self._remove()  # of a process that was killed
+
+    def _remove(self) -> None:
+        with writing(self._path.name):
+            for end in ("", ".wal", "-journal"):
+                self._place.with_name(self._place.name + end).unlink(missing_ok=True)
+
+    def commit(self) -> None:
+        with self.doing("end the transaction"):
+            self._commit()
+        self._close()
+        if self._new:
+            with writing(self._path.name):
+                flush(self._place)
+                self._place.rename(self._path)
+
+    def abandon(self) -> None:
+        if not self._closed:
+            self._close()  # what was not committed is gone
+        if self._new:
+            self._remove()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._base.close()
+
+    _base: Any
+
+    @abstractmethod
+    def _commit(self) -> None: ...
+
+
 # ---------------------------------------------------------------------- SQLite
-class Sqlite(Target):
+class Sqlite(_File):
     """A SQLite file; links are checked before the end, whatever the order of the rows."""
 
     dialect: ClassVar[str] = "sqlite"
 
     def __init__(self, path: Path) -> None:
-        self._path, self._new = path, not path.exists() or path.stat().st_size == 0
+        super().__init__(path)
         with self.doing("open the database file"):
-            self._base = sqlite3.connect(path, isolation_level=None)
+            self._base = sqlite3.connect(self._place, isolation_level=None)
             self._base.execute("PRAGMA cache_size = -65536")  # KiB
+            if self._new:  # nobody sees it before it is renamed: no journal is needed
+                self._base.execute("PRAGMA journal_mode = OFF")
+                self._base.execute("PRAGMA synchronous = OFF")
 
     def begin(self, schema: str | None) -> None:
         if schema is not None:
@@ -265,7 +317,8 @@ class Sqlite(Target):
         with self.doing(f"load the table '{table}'"):
             into = f"INSERT INTO {quoted(table)} ({_columns(frame)}) VALUES ({marks})"
             for block in frame.iter_slices(ROWS):
-                self._base.executemany(into, block.with_columns(times).rows())
+                cells = (column.to_list() for column in block.with_columns(times).get_columns())
+                self._base.executemany(into, zip(*cells))
         return frame.height
 
     def check(self) -> None:
@@ -279,17 +332,8 @@ class Sqlite(Target):
                 "Nothing was loaded: correct the data, and load again.",
             )
 
-    def commit(self) -> None:
-        with self.doing("end the transaction"):
-            self._base.execute("COMMIT")
-        self._base.close()
-
-    def abandon(self) -> None:
-        if self._base.in_transaction:
-            self._base.execute("ROLLBACK")
-        self._base.close()
-        if self._new:
-            self._path.unlink(missing_ok=True)
+    def _commit(self) -> None:
+        self._base.execute("COMMIT")
 
     def reason(self, error: Exception) -> str | None:
         if not isinstance(error, sqlite3.Error):
@@ -314,16 +358,17 @@ class Sqlite(Target):
 
 
 # ---------------------------------------------------------------------- DuckDB
-class Duckdb(Target):
+class Duckdb(_File):
     """A DuckDB file; links are checked as rows come, so rows that others link to come first."""
 
     dialect: ClassVar[str] = "duckdb"
 
     def __init__(self, path: Path) -> None:
         self._driver: Any = extras.require("duckdb", extra="sql", feature=_FEATURE)
-        self._path, self._new = path, not path.exists()
+        super().__init__(path)
+        self._since = 0
         with self.doing("open the database file"):
-            self._base = self._driver.connect(str(path), config={"threads": 1, "memory_limit": MEMORY})
+            self._base = self._driver.connect(str(self._place), config={"threads": 1, "memory_limit": MEMORY})
 
     def begin(self, schema: str | None) -> None:
         with self.doing("start a transaction"):
@@ -353,19 +398,20 @@ class Duckdb(Target):
                 self._base.execute(f'{into} SELECT {_columns(frame)} FROM "(rows)"')
             finally:
                 self._base.unregister("(rows)")
+        self._since += frame.height
         return frame.height
 
-    def commit(self) -> None:
-        with self.doing("end the transaction"):
-            self._base.execute("COMMIT")
-            self._base.execute("CHECKPOINT")
-            self._base.close()
+    def settle(self) -> None:
+        if self._new and self._since >= STEP:
+            with self.doing("write out the rows"):
+                self._base.execute("COMMIT")
+                self._base.execute("CHECKPOINT")
+                self._base.execute("BEGIN TRANSACTION")
+            self._since = 0
 
-    def abandon(self) -> None:
-        self._base.close()  # what was not committed is gone
-        if self._new:
-            self._path.unlink(missing_ok=True)
-            self._path.with_name(self._path.name + ".wal").unlink(missing_ok=True)
+    def _commit(self) -> None:
+        self._base.execute("COMMIT")
+        self._base.execute("CHECKPOINT")
 
     def reason(self, error: Exception) -> str | None:
         if not isinstance(error, self._driver.Error):

@@ -49,7 +49,7 @@ def statements(dialect: str, *, strict: bool = False) -> Statements:
     Parameters
     ----------
     dialect
-        "postgresql", "sqlite" or "duckdb".
+        "postgresql", "sqlite" or "duckdb"; any other word: what all three understand, links with the tables.
     strict
         Whether columns that simulated records always fill must not be empty, and amounts not negative.
     """
@@ -73,7 +73,7 @@ def script(*, strict: bool) -> str:
         "-- Clinical tables of ehrsatz: records of patients who do not exist.",
         "-- Rows that others link to come first: load the tables in this order.",
     ]
-    plan = statements("sqlite", strict=strict)
+    plan = statements("any", strict=strict)
     return "\n".join([*lines, *(f"{one};" for one in (*plan.create, *plan.index))]) + "\n"
 
 
@@ -89,25 +89,32 @@ def _about() -> str:
 
 
 def _create(table: Table, dialect: str, *, strict: bool, later: bool) -> str:
-    lines = [_column(table, column, strict=strict) for column in table.columns]
+    lines = [_column(table, column, dialect, strict=strict) for column in table.columns]
     if not later:
         lines.append(_primary(table))
         lines += [_foreign(table, link) for link in table.links if dialect != "duckdb" or link.to_table != table.name]
     return f"CREATE TABLE {quoted(table.name)} (\n  " + ",\n  ".join(lines) + "\n)"
 
 
-def _column(table: Table, column: Column, *, strict: bool) -> str:
+def _column(table: Table, column: Column, dialect: str, *, strict: bool) -> str:
     text = f"{quoted(column.name)} {TYPES.get(column.kind, 'TEXT')}"
     meant = _strict(clinical.schema(), table, column) if strict else column
     if not meant.nullable:
         text += " NOT NULL"
     if meant.values is not None:
-        words = ", ".join("'" + word.replace("'", "''") + "'" for word in meant.values)
-        text += f" CONSTRAINT {quoted(f'{table.name}_{column.name}_words')} CHECK ({quoted(column.name)} IN ({words}))"
+        one_of = _one_of(quoted(column.name), meant.values, dialect)
+        text += f" CONSTRAINT {quoted(f'{table.name}_{column.name}_words')} CHECK ({one_of})"
     if isinstance(meant.minimum, (int, float)):
         least = f"{quoted(column.name)} >= {meant.minimum:g}"
         text += f" CONSTRAINT {quoted(f'{table.name}_{column.name}_least')} CHECK ({least})"
     return text
+
+
+def _one_of(cell: str, values: tuple[str, ...], dialect: str) -> str:
+    words = ["'" + word.replace("'", "''") + "'" for word in values]
+    if dialect == "sqlite":  # it builds the list of an IN anew for each row: half the speed
+        return " OR ".join(f"{cell} = {word}" for word in words)
+    return f"{cell} IN ({', '.join(words)})"
 
 
 def _strict(schema: Schema, table: Table, column: Column) -> Column:
