@@ -23,6 +23,7 @@ FLOORS = (
     {"schema", "terminology"},
     {"clinical", "dataset", "scenario"},
     {"loose", "layouts"},  # layouts: where a format keeps the clinical columns, for its exporter and its reader
+    {"mapping"},  # a user's own tables, in the words of a file
     {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects"},
     {"generators", "evaluation", "simulation", "reconcile"},
     {"gate"},
@@ -31,7 +32,7 @@ FLOORS = (
     {"cohorts"},
     {"pipeline", "testing"},
     {"steps", "estimate", "conversion"},  # the verbs of the surfaces, made of the pipeline's own
-    {"monitor"},
+    {"monitor", "loading"},
     {"cli", "web", "pytest_plugin"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
