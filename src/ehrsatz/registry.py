@@ -139,6 +139,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "exporters": {
         "csv": "ehrsatz.exporters.csv:CsvExporter",
         "parquet": "ehrsatz.exporters.parquet:ParquetExporter",
+        "fhir": "ehrsatz.exporters.fhir.ndjson:FhirExporter",
+        "fhir_bundle": "ehrsatz.exporters.fhir.bundle:BundleExporter",
         "sql": "ehrsatz.exporters.sql.folder:SqlFolder",
         "sqlite": "ehrsatz.exporters.sql.files:SqliteFile",
         "duckdb": "ehrsatz.exporters.sql.files:DuckdbFile",
