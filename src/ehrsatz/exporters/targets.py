@@ -341,6 +341,7 @@ class Sqlite(_File):
         name = getattr(error, "sqlite_errorname", "") or ""
         for start, said in (
             ("SQLITE_FULL", "The disk is full, or the file may not grow."),
+            ("SQLITE_IOERR", "The system refused to write: the disk may be full."),
             ("SQLITE_CONSTRAINT_FOREIGNKEY", _STATES["23503"]),
             ("SQLITE_CONSTRAINT_PRIMARYKEY", _STATES["23505"]),
             ("SQLITE_CONSTRAINT_UNIQUE", _STATES["23505"]),
@@ -393,11 +394,9 @@ class Duckdb(_File):
     def insert(self, table: str, frame: pl.DataFrame) -> int:
         with self.doing(f"load the table '{table}'"):
             self._base.register("(rows)", frame.to_arrow())
-            try:
-                into = f"INSERT INTO {quoted(table)} ({_columns(frame)})"
-                self._base.execute(f'{into} SELECT {_columns(frame)} FROM "(rows)"')
-            finally:
-                self._base.unregister("(rows)")
+            into = f"INSERT INTO {quoted(table)} ({_columns(frame)})"
+            self._base.execute(f'{into} SELECT {_columns(frame)} FROM "(rows)"')
+            self._base.unregister("(rows)")
         self._since += frame.height
         return frame.height
 
@@ -426,6 +425,7 @@ class Duckdb(_File):
             ("could not set lock", "Another process works on the file."),
             ("not a valid duckdb", "The file is no DuckDB database."),
             ("no space left", "The disk is full."),
+            ("could not write", "The system refused to write: the disk may be full."),
             ("out of memory", "The memory that it may use is used up."),
         ):
             if sign in text:
