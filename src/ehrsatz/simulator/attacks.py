@@ -17,6 +17,9 @@ from ehrsatz.simulator.therapy import treat_attacks
 
 MONTHS = np.array([0, 31, 59.25, 90.25, 120.25, 151.25, 181.25, 212.25, 243.25, 273.25, 304.25, 334.25, 365.25]) / YEAR
 INPATIENT = PLACES.index("inpatient")
+FIRST_DAY, LAST_DAY = 2.0, 28.0  # after a discharge, of those who are admitted again
+RETURN = 100_000  # added to the ordinal of a stay to draw the course of its return
+AGES = 200  # years; no table of rates is longer
 MOST = 400  # episodes of one kind in a life
 Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 
@@ -55,7 +58,40 @@ def strike(lives: Lives, episode: Episode, base: Floats, pin: Pin | None = None,
             keep |= lead
     rows, onset = rows[keep], onset[keep]
     ordinal = ordinals(rows)
-    _note(lives, _course(lives, episode, rows, ordinal, onset, pin))
+    attack = _course(lives, episode, rows, ordinal, onset, pin)
+    _note(lives, _returned(lives, attack) if episode.returns else attack)
+
+
+def _returned(lives: Lives, attack: Attack) -> Attack:
+    """Let a share of those discharged be admitted with it again within 30 days, once after each stay."""
+    episode = attack.episode
+    assert episode.returns is not None
+    u = lives.draw(episode.id, "return", attack.rows, attack.ordinal, width=2)
+    after = attack.stop + (FIRST_DAY + u[:, 1] * (LAST_DAY - FIRST_DAY)) / YEAR
+    follow = np.full(len(attack.rows), np.inf)  # the next episode that is drawn anyway
+    same = attack.rows[1:] == attack.rows[:-1]
+    follow[:-1] = np.where(same, attack.onset[1:], np.inf)
+    limit = np.minimum(lives.span, episode.ages[1])[attack.rows]
+    back = (attack.care == INPATIENT) & ~attack.fatal & (u[:, 0] < episode.returns.share)
+    back &= (after < limit) & (after + LAST_DAY / YEAR < follow)
+    if not back.any():
+        return attack
+    rows, onset = attack.rows[back], after[back]
+    second = _course(lives, episode, rows, attack.ordinal[back] + RETURN, onset, admitted=True)
+    order = np.lexsort((np.r_[attack.onset, onset], np.r_[attack.rows, rows]))
+    joined = {
+        name: np.r_[getattr(attack, name), getattr(second, name)][order]
+        for name in ("rows", "onset", "stop", "care", "seen", "stay", "icu_from", "icu_days", "fatal")
+    }
+    return Attack(episode, ordinal=ordinals(joined["rows"]), **joined)
+
+
+def _first_ones(episode: Episode) -> Floats:
+    """Return the factor (A,) by age on the rate of first stays, so that they and the returns are the published rate."""
+    assert episode.returns is not None
+    inside = np.array(episode.care.shares["inpatient"])
+    band = np.maximum(np.searchsorted(np.array(episode.care.ages), np.arange(AGES), side="right") - 1, 0)
+    return 1 / (1 + episode.returns.share * inside[band])
 
 
 def _note(lives: Lives, attack: Attack) -> None:
@@ -101,6 +137,8 @@ def _times(lives: Lives, episode: Episode, base: Floats, pin: Pin | None, watch:
     log = log_risk(lives, episode.risk, rows, first, last)
     if watch is not None:
         base = watch(episode.id, base, rows, log, first, start[rows], stop[rows])
+    if episode.returns:
+        base = base * _first_ones(episode)[: base.shape[1]]
     log += _calendar(lives, episode, rows, first, last)
     rate, cumulated, begin = masses(base, lives.sex[rows], log, start[rows], stop[rows], first)
     total = cumulated[:, -1]
@@ -204,11 +242,20 @@ def _season(lives: Lives, episode: Episode, person: Ints, age: Floats, low: Floa
     return np.where(gb > ga, np.clip(inverse(ga + share * (gb - ga)) - born, a, b), age)
 
 
-def _course(lives: Lives, episode: Episode, rows: Ints, ordinal: Ints, onset: Floats, pin: Pin | None = None) -> Attack:
+def _course(
+    lives: Lives,
+    episode: Episode,
+    rows: Ints,
+    ordinal: Ints,
+    onset: Floats,
+    pin: Pin | None = None,
+    *,
+    admitted: bool = False,
+) -> Attack:
     """Draw how long each lasts, where it is seen, and whether it is admitted, needs intensive care or kills."""
     u = lives.draw(episode.id, "course", rows, ordinal, width=8)
     days = episode.days * np.exp(episode.spread * _normal(u[:, 0]))
-    place = _place(episode.care, onset, u[:, 1])
+    place = np.full(len(rows), INPATIENT) if admitted else _place(episode.care, onset, u[:, 1])
     if pin is not None:  # what a quota wants is seen by somebody
         places = {name: sum(values) for name, values in episode.care.shares.items() if name != "none"}
         usual = PLACES.index(max(places, key=lambda name: places[name]))

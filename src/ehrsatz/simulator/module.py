@@ -344,6 +344,13 @@ class Course(Part):
         return self
 
 
+class Returns(Part):
+    """The share of those discharged that is admitted with the same again within 30 days."""
+
+    share: Share
+    source: Source
+
+
 class Episode(Part):
     """Something acute that comes, is cared for and goes; it may come again."""
 
@@ -373,6 +380,7 @@ class Episode(Part):
     specialty: str = "family medicine"
     stay_days: Positive | None = Field(default=None, description="Median stay of those admitted.")
     stay_spread: NonNegative = 0.6
+    returns: Returns | None = None
     icu_share: Share = Field(default=0.0, description="Of those admitted.")
     icu_days: Positive = 3.0
     fatality: Table | None = Field(default=None, description="Deaths per episode, by age.")
@@ -391,6 +399,8 @@ class Episode(Part):
             raise ValueError("expected phase in what requires pregnancy, and nowhere else")
         if "inpatient" in self.care.shares and self.stay_days is None:
             raise ValueError("expected stay_days where some are admitted")
+        if self.returns and (self.once or self.phase is not None or "inpatient" not in self.care.shares):
+            raise ValueError("expected returns only of what admits people, comes more than once, and not in pregnancy")
         return self
 
 
