@@ -147,6 +147,23 @@ def test_episodes_come_at_their_rate_with_gaps_and_seasons() -> None:
     assert np.isnan(found.seen).mean() == pytest.approx(0.4, abs=0.02)
 
 
+def test_a_share_of_stays_returns_within_30_days_and_all_stays_keep_their_rate() -> None:
+    plain = {
+        "id": "e", "incidence": flat(0.2), "days": 4.0, "stay_days": 4.0, "care": {"shares": {"inpatient": [1.0]}},
+    }  # fmt: skip
+    told = []
+    for share in (0.0, 0.25):
+        episode = {**plain, "returns": {"share": share, "source": "assumed_test"}} if share else plain
+        found = lives(knowledge(module([], [episode])), folk(4_000, age=40.0)).attacks["e"]
+        same = found.person[1:] == found.person[:-1]
+        days = found.onset[1:] - found.stop[:-1]
+        told.append((len(found.person), float(np.mean(same & (days <= 30)))))
+        assert (days[same] > 0).all() and (found.ordinal == ordinals(found.person)).all()
+    assert told[0][1] < 0.03  # the same comes again by chance alone
+    assert 0.17 < told[1][1] < 0.22  # a quarter of first stays and none of the returns: a fifth of all
+    assert told[1][0] / told[0][0] == pytest.approx(1, abs=0.02)
+
+
 def test_an_episode_of_a_calendar_year_does_not_come_before_it() -> None:
     episode = {"id": "e", "incidence": flat(0.5), "days": 7.0, "first_year": 2020,
                "care": {"shares": {"ambulatory": [1.0]}}}  # fmt: skip
