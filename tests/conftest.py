@@ -62,6 +62,14 @@ def cohort() -> Dataset:
     return simulate("clinic", n=200, seed=5, record_years=1)
 
 
+@pytest.fixture(scope="session")
+def edgy() -> Dataset:
+    """64 simulated patients of whom the first are the edge cases: what breaks software."""
+    from ehrsatz.simulation import simulate
+
+    return simulate("clinic", n=64, seed=5, record_years=1, edge_cases="all")
+
+
 def make_tidy(n: int = 80) -> Dataset:
     """Return one table of n patients with dependent columns of every kind, few gaps, and one constraint."""
     rng = stream(11, "tidy")

@@ -40,6 +40,15 @@ def test_written_and_read_back_nothing_differs(name: str, cohort: Dataset, tmp_p
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_edge_cases_come_back_too(name: str, edgy: Dataset, tmp_path: Path) -> None:
+    exporter = registry.find("exporters", name)()
+    exporter.write(edgy, tmp_path)
+    exporter.finish(tmp_path)
+    assert exporter.check(tmp_path) == []
+    assert told(name, edgy, found_in(name, tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_parts_say_the_same_as_the_whole(name: str, cohort: Dataset, tmp_path: Path) -> None:
     halves = [only(cohort, cohort.subjects[:100]), only(cohort, cohort.subjects[100:])]
     own = [table.name for table in cohort.schema.tables if table.name not in WORLD]

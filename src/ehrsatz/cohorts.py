@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ehrsatz import clinical, registry
-from ehrsatz.capsule.contents import DATA, PROOF, Contents, Streamed
+from ehrsatz.capsule.contents import DATA, EDGES, PROOF, Contents, Streamed
 from ehrsatz.capsule.write import complete
 from ehrsatz.cost.meter import Meter
 from ehrsatz.documents import cohort_documents
@@ -21,6 +21,7 @@ from ehrsatz.reconcile.prove import forms_in, reconcile
 from ehrsatz.scenario import Scenario, SimulatorPart
 from ehrsatz.schema import Schema
 from ehrsatz.simulation import maker, setting
+from ehrsatz.simulator.edges import told
 from ehrsatz.simulator.shards import Made, run, size_of
 
 N = 1_000  # patients, where a scenario does not say
@@ -90,6 +91,7 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
             scenario=plan.public(),
             generator={"name": "simulator", "parameters": {"locale": part.locale}},
             documents=({} if proof is None else {PROOF: _json(proof)})
+            | ({EDGES: _json(told(part.edge_cases))} if part.edge_cases else {})
             | cohort_documents(
                 evaluation,
                 verdict,

@@ -152,8 +152,18 @@ class SimulatorPart(_Part):
         default_factory=dict, description="Condition -> exact share of the cohort that has it, as of a rare disease."
     )
     missing: tuple[MissingPart, ...] = Field(default=(), description="What is absent from the records.")
+    edge_cases: Literal["all"] | tuple[str, ...] = Field(
+        default=(), description="Patients that break software, by name or all; they are the first of the cohort."
+    )
     calibration: str | None = Field(default=None, description="File of figures to pull the population to.")
     cpt: str | None = Field(default=None, description="A licensed user's file that maps procedures to CPT codes.")
+
+    @field_validator("edge_cases", mode="before")
+    @classmethod
+    def _all_of_them(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return value if value == "all" else (value,)
+        return "all" if isinstance(value, (list, tuple)) and "all" in value else value
 
     @field_validator("record_years")
     @classmethod

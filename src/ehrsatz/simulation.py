@@ -28,6 +28,8 @@ from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.chart.assemble import records
 from ehrsatz.simulator.cohort import Cohort, understand
 from ehrsatz.simulator.conflicts import refuse
+from ehrsatz.simulator.edges import Case, chosen, size
+from ehrsatz.simulator.edges.lives import Stage, placed
 from ehrsatz.simulator.frames import Scene, dataset
 from ehrsatz.simulator.knowledge import Known, known, mark
 from ehrsatz.simulator.lots import history
@@ -59,6 +61,8 @@ class Setting:
         Of the run.
     gaps
         What is left out of the records.
+    edges
+        Edge cases that the first patients are.
     """
 
     known: Known
@@ -67,6 +71,7 @@ class Setting:
     book: Book
     provenance: Provenance
     gaps: tuple[missing.Gap, ...] = ()
+    edges: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,13 @@ class Maker:
         lives = history(here.known, here.cohort, np.arange(first, first + n, dtype=np.int64))
         whole = records(lives, catalogue(), here.book, _screenings(here.known), here.scene.country)
         left = missing.leave_out(here.gaps, whole, lives, catalogue(), here.book)
-        return dataset(left, lives, here.scene, here.provenance)
+        made = dataset(left, lives, here.scene, here.provenance)
+        if not here.edges or first > 0:
+            return made
+        stage = Stage(
+            here.known, here.scene, here.book, here.gaps, _screenings(here.known), here.provenance, here.cohort
+        )
+        return placed(made, here.edges, stage)
 
 
 def setting(part: str, n: int, seed: int) -> Setting:
@@ -129,6 +140,7 @@ def _setting(part: str, n: int, seed: int, contents: tuple[str, ...]) -> Setting
     plan = SimulatorPart.model_validate_json(part)
     _check_tables(plan.only)
     gaps = missing.understand(plan.missing, catalogue())
+    edges = chosen(plan.edge_cases)
     about = knowledge(plan.locale, plan.modules, tuple(plan.prevalence.items()), plan.calibration, contents)
     from ehrsatz import terminology
 
@@ -136,7 +148,13 @@ def _setting(part: str, n: int, seed: int, contents: tuple[str, ...]) -> Setting
     if plan.modules is not None and (Path(plan.modules) / "codes.csv").is_file():
         codes = codes.with_file(Path(plan.modules) / "codes.csv")
     cohort = understand(
-        plan, n, seed, about.engine.entities, about.engine.base, lambda code: codes.display(clinical.RXNORM, code)
+        plan,
+        n,
+        seed,
+        about.engine.entities,
+        about.engine.base,
+        lambda code: codes.display(clinical.RXNORM, code),
+        reserved=size(plan.edge_cases),
     )
     book = Book()
     cpt = {}
@@ -157,7 +175,7 @@ def _setting(part: str, n: int, seed: int, contents: tuple[str, ...]) -> Setting
         lives = history(about, cohort, np.arange(first, dtype=np.int64))
         whole = records(lives, catalogue(), book, _screenings(about))
         gaps = missing.learned(gaps, whole, lives, catalogue(), book)
-    return Setting(about, cohort, scene, book, Provenance("simulated", (step,)), gaps)
+    return Setting(about, cohort, scene, book, Provenance("simulated", (step,)), gaps, edges)
 
 
 def _check_tables(only: tuple[str, ...]) -> None:
@@ -230,6 +248,8 @@ def fingerprint(part: SimulatorPart, n: int, seed: int, about: Known) -> str:
     for name in ("modules", "calibration", "cpt"):
         if told[name] is not None:
             told[name] = _content(Path(told[name]))
+    if not part.edge_cases:
+        del told["edge_cases"]
     facts = [__version__, told, n, seed, [(one.id, mark(one)) for one in about.engine.entities]]
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

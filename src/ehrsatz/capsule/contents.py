@@ -26,12 +26,14 @@ OWN = {  # what every release holds besides its data, and what is for whom
     "prov.json": "how the data came about (W3C PROV)",
 }
 PROOF = "reconciliation.json"
+EDGES = "edge_cases.json"
 KNOWN = {  # documents that a run may add
     "report.html": "what was measured, with charts; open it in a browser",
     "report.json": "the report as data",
     "summary.md": "the verdict in a few lines of Markdown",
     PROOF: "that the formats agree: facts compared, and what each declares not to carry",
     "junit.xml": "the checks of the gate as tests, for a build server",
+    EDGES: "which patients are edge cases, and of what",
 }
 LIMITS = (
     "Rows are drawn from a model, none is taken from a real person. One may resemble a real person's, or equal it, by"

@@ -39,7 +39,8 @@ def doctor(
         typer.Option(
             "--list",
             metavar="ROOM",
-            help="List generators, metrics, rules, exporters, sources; scenarios, conditions, panels, locales.",
+            help="List generators, metrics, rules, exporters, sources; scenarios, conditions, panels, locales, "
+            "edge-cases.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -128,7 +129,19 @@ def _locales() -> list[tuple[str, str]]:
     return [(name, locale_of(name).title) for name in bundled()]
 
 
-_KNOWN = {"scenarios": _scenarios, "conditions": _conditions, "panels": _panels, "locales": _locales}
+def _edge_cases() -> list[tuple[str, str]]:
+    from ehrsatz.simulator.edges import CASES
+
+    return [(one.name, f"{one.title}{f'; {one.people} patients' if one.people > 1 else ''}") for one in CASES]
+
+
+_KNOWN = {
+    "scenarios": _scenarios,
+    "conditions": _conditions,
+    "panels": _panels,
+    "locales": _locales,
+    "edge-cases": _edge_cases,
+}
 
 
 def _words(rule: dict[str, str]) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ def fabricate(
     modules: simulated.ModuleFolder = None,
     calibration: simulated.Calibration = None,
     only: simulated.Only = None,
+    edge_cases: simulated.EdgeCases = None,
     restart: simulated.Restart = False,
     copies: Annotated[
         int | None, typer.Option(min=1, help="Synthetic copies of n subjects each, for combining rules.")
@@ -127,6 +128,7 @@ def fabricate(
         "--modules": modules,
         "--calibration": calibration,
         "--only": only or None,
+        "--edge-cases": edge_cases or None,
         "--restart": restart or None,
     }
     if plan.simulator is not None:
@@ -145,6 +147,7 @@ def fabricate(
             modules=modules,
             calibration=calibration,
             only=only or None,
+            edge_cases=edge_cases or None,
         )
     else:
         _refuse(of_cohorts, "one of a simulated cohort", "Leave it out; or leave --from out, to simulate.")

@@ -32,6 +32,12 @@ def _locales(incomplete: str) -> list[str]:
     return [name for name in bundled() if name.startswith(incomplete)]
 
 
+def _edge_cases(incomplete: str) -> list[str]:
+    from ehrsatz.simulator.edges.cases import ALL, NAMES
+
+    return [name for name in (ALL, *NAMES) if name.startswith(incomplete)]
+
+
 Named = Annotated[
     str | None,
     typer.Argument(
@@ -65,6 +71,15 @@ Missing = Annotated[
 Calibration = Annotated[str | None, typer.Option(metavar="FILE", help="Figures that a simulated cohort is pulled to.")]
 Only = Annotated[
     list[str] | None, typer.Option(metavar="TABLE", help="Table of a simulated cohort to write; repeat for more.")
+]
+EdgeCases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edge-cases",
+        metavar="NAME|all",
+        autocompletion=_edge_cases,
+        help="Patients that break software (doctor --list edge-cases), first of the cohort; repeat for more.",
+    ),
 ]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Throw away what a stopped run of a simulated cohort has left.")
@@ -109,7 +124,7 @@ def changes(
     record_years
         A number, or life.
     n
-        Patients; the groups' people together where groups are named and n is None.
+        Patients; the groups' people and the edge cases together where groups are named and n is None.
     policy
         Named one. Where None, a cohort with quotas is not held against the published prevalences.
     plain
@@ -121,7 +136,9 @@ def changes(
         When a text cannot be read.
     """
     told = [group(text) for text in groups or []]
-    drawn = n if n is not None or not told else sum(one["n"] for one in told)
+    drawn = n
+    if drawn is None and told:
+        drawn = sum(one["n"] for one in told) + _edges(plain.get("edge_cases"))
     skewed = bool(told or enrich or prevalence)
     return {
         **{f"simulator.{key}": value for key, value in plain.items()},
@@ -133,6 +150,15 @@ def changes(
         "n": drawn,
         "policy": "simulated-quota" if policy is None and skewed and plan.policy == "simulated" else policy,
     }
+
+
+def _edges(names: Sequence[str] | None) -> int:
+    """Return how many patients edge cases take."""
+    if not names:
+        return 0
+    from ehrsatz.simulator.edges import size
+
+    return size(names)
 
 
 def group(text: str) -> dict[str, Any]:

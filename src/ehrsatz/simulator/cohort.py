@@ -71,28 +71,38 @@ class Cohort:
     record_years: float = 10.0
     youngest: tuple[float, ...] = ()  # of each enriched condition: age from which it can be there
     only: tuple[int, ...] = ()  # of each: sex that alone has it, -1 both
+    reserved: int = 0  # first people, who are edge cases: under no quota
 
     def group(self, number: Ints) -> Ints:
         """Return the group (N,) of people, -1 for the free."""
         if not self.quotas:
             return np.full(len(number), -1, np.int64)
         edges = np.cumsum([quota.n for quota in self.quotas])
-        at = np.searchsorted(edges, number * self._stride % self.n, side="right")
-        return np.where((at < len(self.quotas)) & (number < self.n), at, -1)
+        at = np.searchsorted(edges, self._place(number), side="right")
+        return np.where((at < len(self.quotas)) & self._free(number), at, -1)
 
     def enriched(self, number: Ints) -> Ints:
         """Return which of the enriched conditions people (N,) must have, -1: none; each has its exact share."""
         first = sum(quota.n for quota in self.quotas)
         edges = first + np.cumsum([round(share * self.n) for _, share in self.enrich])
-        place = number * self._stride % self.n
+        place = self._place(number)
         at = np.searchsorted(edges, place, side="right") if len(edges) else np.zeros(len(number), np.int64)
-        return np.where((place >= first) & (at < len(self.enrich)) & (number < self.n), at, -1)
+        return np.where((place >= first) & (at < len(self.enrich)) & self._free(number), at, -1)
+
+    def _free(self, number: Ints) -> Flags:
+        """Return who (N,) can be under a quota."""
+        return (number >= self.reserved) & (number < self.n)
+
+    def _place(self, number: Ints) -> Ints:
+        """Return places (N,) among those who can be under a quota, spread so that families form across groups."""
+        return (number - self.reserved) * self._stride % (self.n - self.reserved)
 
     @cached_property
     def _stride(self) -> int:
-        """A number without common divisor with n: groups are spread over the cohort, so that families form across."""
-        stride = max(1, round(self.n * 0.6180339887))
-        while gcd(stride, self.n) != 1:
+        """A number without common divisor with those who can be under a quota."""
+        free = self.n - self.reserved
+        stride = max(1, round(free * 0.6180339887))
+        while gcd(stride, free) != 1:
             stride += 1
         return stride
 
@@ -204,6 +214,8 @@ def understand(
     entities: Sequence[Condition | Episode],
     base: Mapping[str, Floats],
     display: Display,
+    *,
+    reserved: int = 0,
 ) -> Cohort:
     """Read the quotas of a scenario, and refuse before the run what cannot be, with the reason.
 
@@ -221,6 +233,8 @@ def understand(
         Id -> (2, A) rates.
     display
         RxNorm code -> name.
+    reserved
+        First people of the cohort, who are edge cases.
 
     Raises
     ------
@@ -236,8 +250,11 @@ def understand(
     quotas = [
         _quota(group, f"groups[{g}]", known, base, display, reference, problems) for g, group in enumerate(part.groups)
     ]
-    if total + sum(round(share * n) for share in part.enrich.values()) > n:
-        problems.append(f"groups and enrich: together they hold more people than the cohort's {n:,}")
+    if reserved >= n:
+        problems.append(f"edge_cases: they are {reserved:,} people, the cohort {n:,}; one more is needed")
+    elif total + sum(round(share * n) for share in part.enrich.values()) > n - reserved:
+        rest = f", of which {reserved:,} are edge cases" if reserved else ""
+        problems.append(f"groups and enrich: together they hold more people than the cohort's {n:,}{rest}")
     for name in (*part.enrich, *part.prevalence):
         if name not in known:
             problems.append(f"{name}: no condition has this id.{nearest(name, known)}")
@@ -262,6 +279,7 @@ def understand(
         years,
         tuple(known[name].ages[0] + 1.0 if known[name].ages[0] > 0 else 0.0 for name in part.enrich),
         tuple(_sex_of(known[name]) for name in part.enrich),
+        reserved,
     )
 
 

@@ -18,6 +18,7 @@ import polars as pl
 from ehrsatz import clinical, terminology
 from ehrsatz.scenario import GroupPart, SimulatorPart
 from ehrsatz.simulator.cohort import Cohort, Quota, day
+from ehrsatz.simulator.edges import size
 from ehrsatz.simulator.load import Modules, load_modules
 from ehrsatz.simulator.module import Condition
 
@@ -64,7 +65,8 @@ def quotas(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, f
     number = np.arange(first, first + people.height, dtype=np.int64)
     reference = day(plan.reference)
     spans = [(reference, reference) if g.index is None else (day(g.index[0]), day(g.index[1])) for g in plan.groups]
-    cohort = Cohort(n, tuple(Quota(g.n, -1, g.age, span) for g, span in zip(plan.groups, spans)), (), reference, seed)
+    groups = tuple(Quota(g.n, -1, g.age, span) for g, span in zip(plan.groups, spans))
+    cohort = Cohort(n, groups, (), reference, seed, reserved=size(plan.edge_cases))
     which, index = cohort.group(number), cohort.index(number)
     frame = people.select("patient_id", "birth_date", "sex").with_columns(
         pl.Series("index", index.astype(np.int64)).cast(pl.Int32).cast(pl.Date), group=pl.Series(which)
@@ -104,7 +106,8 @@ def shares(tables: Mapping[str, pl.DataFrame], plan: SimulatorPart, seed: int, f
     number = np.arange(first, first + people.height, dtype=np.int64)
     reference = day(plan.reference)
     empty = tuple(Quota(g.n, -1, None, (reference, reference)) for g in plan.groups)
-    cohort = Cohort(n, empty, tuple(plan.enrich.items()), reference, seed)
+    enrich = tuple(plan.enrich.items())
+    cohort = Cohort(n, empty, enrich, reference, seed, reserved=size(plan.edge_cases))
     pins = cohort.pins(number, born, (people["sex"] == "male").to_numpy().astype(np.int64), known)
     for name in plan.enrich:
         has = _having(tables, codes_of(known[name]), pl.lit(True))

@@ -20,6 +20,7 @@ from ehrsatz.evaluation.plausibility.timelines import timelines
 from ehrsatz.rules.mapping import mapping_of
 from ehrsatz.rules.view import View
 from ehrsatz.scenario import SimulatorPart
+from ehrsatz.simulator.edges import without
 from ehrsatz.simulator.shards import SIZE
 from ehrsatz.simulator.tally import YEARS, Tally, tally
 from ehrsatz.simulator.targets import targets
@@ -50,13 +51,14 @@ def statistics(dataset: Dataset, plan: SimulatorPart, first: int = 0) -> Told:
     shard = first // SIZE
     seed, size = _drawn(dataset, first + n)
     held = targets(plan.locale, plan.modules)
-    counted = tally(dataset.tables, plan.reference, held=held, years=min(YEARS, plan.history_years, _years(plan)))
+    people = without(dataset.tables, plan.edge_cases) if first == 0 else dataset.tables  # who stand for a population
+    counted = tally(people, plan.reference, held=held, years=min(YEARS, plan.history_years, _years(plan)))
     return {
         "format": FORMAT,
         "patients": n,
         "rows": {name: frame.height for name, frame in dataset.tables.items()},
         "tally": counted.to_dict(),
-        "glycaemia": glycaemia(dataset.tables["observation"], plan.locale, points=first == 0),
+        "glycaemia": glycaemia(people["observation"], plan.locale, points=first == 0),
         "checked": _checked(dataset, plan) if first < ALL or shard % EVERY == 0 else None,
         "quotas": quotas.quotas(dataset.tables, plan, seed, first, size),
         "shares": quotas.shares(dataset.tables, plan, seed, first, size),

@@ -52,7 +52,7 @@ def timeline(told: Told) -> Picture:
         start = max(start, min([one for one in early if one < split] or [split]) - 1.0)
         split = None if split - start < EARLY else split
     age = int(end - told["birth"])
-    who = {"female": ("girl", "woman"), "male": ("boy", "man")}[told["sex"]][age >= 18]
+    who = {"female": ("girl", "woman"), "male": ("boy", "man")}.get(told["sex"], ("child", "person"))[age >= 18]
     main = [lane["label"] for lane in sorted(lasting, key=lambda one: -one["weight"])][:3]
     title = f"{who.capitalize()} of {age}{': ' + ', '.join(main) if main else ''}"
     caption = f"Patient {told['id']}, shown because of: {told['why']}. Born {int(told['birth'])}"

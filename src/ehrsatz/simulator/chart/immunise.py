@@ -299,6 +299,8 @@ def _seasons(history: History, plan: Schedule, attitude: Floats) -> tuple[Ints, 
 
 def _seen(chart: Chart, person: Ints, season: Floats) -> Flags:
     """Return whether people (R,) have asked for another visit in the autumn of a season, without sorting all asks."""
+    if not len(season):
+        return np.zeros(0, bool)
     new_year = np.unique(season)
     seen = np.zeros((chart.history.people.n, len(new_year) + 1), bool)
     office = np.isin(np.arange(len(CLASS)), [CLASS[name] for name in PLACES])
