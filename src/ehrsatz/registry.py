@@ -145,6 +145,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sqlite": "ehrsatz.exporters.sql.files:SqliteFile",
         "duckdb": "ehrsatz.exporters.sql.files:DuckdbFile",
         "meds": "ehrsatz.exporters.meds:MedsExporter",
+        "sdtm": "ehrsatz.exporters.sdtm.exporter:SdtmExporter",
     },
     "sources": {
         "csv": "ehrsatz.sources.csv:CsvSource",
@@ -154,6 +155,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "clinical": "ehrsatz.sources.canonical:CanonicalSource",
         "database": "ehrsatz.sources.database:DatabaseSource",
         "meds": "ehrsatz.sources.meds.reader:MedsSource",
+        "sdtm": "ehrsatz.sources.sdtm.reader:SdtmSource",
     },
 }
 

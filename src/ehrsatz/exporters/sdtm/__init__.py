@@ -1,0 +1,1 @@
+"""CDISC SDTM: domains of the implementation guide, as Dataset-JSON and CSV."""
