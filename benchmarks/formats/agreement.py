@@ -80,9 +80,8 @@ def table(results: dict[str, Any]) -> str:
             "|---|---|---|---|---|",
         ]
         for one in proof["formats"]:
-            lines.append(
-                f"| {one['format']} | {one['n_facts']:,} | {one['n_differ']:,} | {one['n_columns']} | {len(one['losses'])} |"
-            )
+            counts = f"{one['n_facts']:,} | {one['n_differ']:,} | {one['n_columns']} | {len(one['losses'])}"
+            lines.append(f"| {one['format']} | {counts} |")
         lines.append("")
     return "\n".join(lines)
 

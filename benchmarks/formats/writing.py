@@ -133,11 +133,12 @@ def limits(dataset: Any) -> dict[str, dict[str, Any]]:
         out["parquet"] = {"rate": rows / _timed(parquet), "by": "pyarrow, the same tables"}
         out["csv"] = {"rate": rows / _timed(csv), "by": "pyarrow, the same tables"}
         out["omop_duckdb"] = {"rate": rows / _timed(database), "by": "DuckDB, the same tables as they are, no keys"}
+        names = ("observation_id", "patient_id", "time", "code", "value", "unit")
         few = seen.head(100_000).with_columns(pl.col("time").dt.strftime("%Y-%m-%dT%H:%M:%S+00:00"))
         dicts = [
             {"resourceType": "Observation", "id": a, "subject": {"reference": b}, "effectiveDateTime": c,
              "code": {"coding": [{"code": d}]}, "valueQuantity": {"value": e, "unit": f}}
-            for a, b, c, d, e, f in few.select("observation_id", "patient_id", "time", "code", "value", "unit").iter_rows()
+            for a, b, c, d, e, f in few.select(names).iter_rows()
         ]  # fmt: skip
 
         def ndjson() -> None:
@@ -146,7 +147,7 @@ def limits(dataset: Any) -> dict[str, dict[str, Any]]:
                     stream.write(orjson.dumps(one) + b"\n")
 
         out["fhir"] = {"rate": len(dicts) / _timed(ndjson), "by": "orjson, small Observations that are dicts already"}
-        lines = list(few.select("observation_id", "patient_id", "time", "code", "value", "unit").iter_rows())
+        lines = list(few.select(names).iter_rows())
 
         def pipes() -> None:
             with (folder / "plain.hl7").open("w") as stream:
@@ -165,9 +166,11 @@ def table(results: dict[str, Any]) -> str:
     limits_ = results.get("limits", {})
     some = next(iter(held.values()))
     lines = [
-        f"{some['n']:,} patients, {some['rows'] / some['n']:,.0f} rows each; columns are ready; CPU seconds of one core.",
+        f"{some['n']:,} patients, {some['rows'] / some['n']:,.0f} rows each; columns are ready; CPU seconds of one "
+        "core.",
         "",
-        "| format | counted | a CPU second | asked | plain writer | share of it | rows/s | MB/s | bytes a row | read, rows/s |",
+        "| format | counted | a CPU second | asked | plain writer | share of it | rows/s | MB/s | bytes a row "
+        "| read, rows/s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, one in held.items():
