@@ -146,6 +146,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "duckdb": "ehrsatz.exporters.sql.files:DuckdbFile",
         "meds": "ehrsatz.exporters.meds:MedsExporter",
         "sdtm": "ehrsatz.exporters.sdtm.exporter:SdtmExporter",
+        "hl7v2": "ehrsatz.exporters.hl7v2.feed:Hl7v2Exporter",
     },
     "sources": {
         "csv": "ehrsatz.sources.csv:CsvSource",
@@ -156,6 +157,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "database": "ehrsatz.sources.database:DatabaseSource",
         "meds": "ehrsatz.sources.meds.reader:MedsSource",
         "sdtm": "ehrsatz.sources.sdtm.reader:SdtmSource",
+        "hl7v2": "ehrsatz.sources.hl7v2.reader:Hl7v2Source",
     },
 }
 

@@ -15,18 +15,19 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from ehrsatz.exporters.hl7v2.fields import ce, coded, dt, gathered, given, key, named, segment, stamp, tag, text, word
+from ehrsatz.exporters.hl7v2.fields import ce, coded, dt, given, key, named, segment, stamp, tag, text, word
 from ehrsatz.exporters.hl7v2.message import messages
 from ehrsatz.exporters.hl7v2.visits import OUTSIDE, within
 from ehrsatz.terminology.hl7v2 import ALLERGEN, LOCAL, SEVERITY
 
+Fields = dict[int, pl.Expr | str]
 CODE = ce(pl.col("code"), pl.col("display"), tag().fill_null(""))
 
 
 def charted(tables: Mapping[str, pl.DataFrame], xcn: pl.DataFrame, visits: pl.DataFrame) -> pl.DataFrame:
-    """Return patient_id, encounter_id, `chart` (AL1, DG1, PR1 segments, in that order) and `moment`, the latest time."""
+    """Return patient_id, encounter_id, `chart` (AL1, DG1, PR1 segments, in this order) and `moment`, the latest time."""
     number = pl.int_range(1, pl.len() + 1).over("patient_id", "encounter_id").cast(pl.String)
-    al1 = {
+    al1: Fields = {
         1: number,
         2: coded(ALLERGEN, "category"),
         3: CODE,
@@ -34,10 +35,10 @@ def charted(tables: Mapping[str, pl.DataFrame], xcn: pl.DataFrame, visits: pl.Da
         5: pl.col("reaction_display"),
         6: dt("onset"),
     }
-    dg1 = {1: number, 3: _problem(), 5: stamp("recorded"), 6: "F", 20: key(pl.col("condition_id")), 21: "A"}
+    dg1: Fields = {1: number, 3: _problem(), 5: stamp("recorded"), 6: "F", 20: key(pl.col("condition_id")), 21: "A"}
     minutes = ((pl.col("stop") - pl.col("start")).dt.total_microseconds() / 60e6).cast(pl.String)
     reason = given(pl.col("reason_code"), pl.col("reason_code"), "^^I10C")
-    pr1 = {
+    pr1: Fields = {
         1: number,
         3: CODE,
         5: stamp("start"),

@@ -69,9 +69,7 @@ def _practitioners(frame: pl.DataFrame) -> pl.DataFrame:
     name = ended(text(pl.col("family_name"), "^", pl.col("given_name")), "^")
     stf = ended(text("\rSTF|", key, "|", number, "|", name, "||||A"))
     pra = ended(text("\rPRA|", key, "||||", pl.col("specialty"), "||||", pl.col("organization_id")))
-    return frame.select(
-        pl.col("organization_id").alias("group"), text(*_entry(key, "CE"), stf, pra).alias("entry")
-    )
+    return frame.select(pl.col("organization_id").alias("group"), text(*_entry(key, "CE"), stf, pra).alias("entry"))
 
 
 def _payers(frame: pl.DataFrame) -> pl.DataFrame:

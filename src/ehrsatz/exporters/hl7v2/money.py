@@ -89,9 +89,7 @@ def claims(tables: Mapping[str, pl.DataFrame], covered: pl.DataFrame, visits: pl
     frame = frame.join(visits.select("encounter_id", "before", "after", "stay"), on="encounter_id", how="left")
     claimed = pl.col("claimed").fill_null(False)
     empty = text("\rFT1||||", stamp("moment").fill_null('""'), f"||CG|none^^{LOCAL}")
-    tail = text(
-        _pv1(pl.col("status"), pl.col("total")), pl.col("ft1").fill_null(empty), pl.col("gt1"), pl.col("in1")
-    )
+    tail = text(_pv1(pl.col("status"), pl.col("total")), pl.col("ft1").fill_null(empty), pl.col("gt1"), pl.col("in1"))
     order = pl.when(claimed).then("claim_id").otherwise(text("~", pl.col("claim_id"), pl.col("encounter_id")))
     return messages(
         frame,

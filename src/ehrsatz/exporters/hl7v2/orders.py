@@ -1,7 +1,7 @@
 """Orders, results and reports: OML O21, ORM O01, ORU R01, MDM T02.
 
-Results that belong together (one order or none, one time, one category) are one ORU with one OBR; OBX-4 holds the key of
-the observation, OBR-20 the category. An order is completed by its results; others by a message when the visit ends.
+Results that belong together (one order or none, one time, one category) are one ORU with one OBR; OBX-4 holds the key
+of the observation, OBR-20 the category. An order is completed by its results; others by a message when the visit ends.
 
 References
 ----------
@@ -14,13 +14,14 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from ehrsatz.exporters.hl7v2.fields import ce, coded, gathered, given, key, named, segment, stamp, tag, text
+from ehrsatz.exporters.hl7v2.fields import ce, coded, given, key, named, segment, stamp, tag, text
 from ehrsatz.exporters.hl7v2.message import messages
 from ehrsatz.exporters.hl7v2.visits import OUTSIDE, within
 from ehrsatz.terminology.hl7v2 import DOCUMENT, INTERPRETATION, LOCAL, ORDER_STATUS, PANEL, SECTION
 
 IDENTITY = ["patient_id", "encounter_id", "order_id", "time", "category"]  # of a group of results
 NUMBER = pl.col("number")
+Fields = dict[int, pl.Expr | str]
 
 
 def ordered(tables: Mapping[str, pl.DataFrame], xcn: pl.DataFrame) -> pl.DataFrame:
@@ -36,11 +37,15 @@ def orders(tables: Mapping[str, pl.DataFrame], known: pl.DataFrame, visits: pl.D
     """OML O21 of laboratory orders, ORM O01 of others; once more where an order ends without a result."""
     frame = tables["order"].drop("kind").join(known, on="order_id", how="left", maintain_order="left")
     frame = within(frame, visits, "time")
-    new = {1: "NW", 2: key(pl.col("order_id")), 5: "SC", 9: stamp("time"), 12: pl.col("xcn")}
-    end = {**new, 1: pl.when(pl.col("state") == "CA").then(pl.lit("CA")).otherwise(pl.lit("SC")), 5: pl.col("state")}
+    new: Fields = {1: "NW", 2: key(pl.col("order_id")), 5: "SC", 9: stamp("time"), 12: pl.col("xcn")}
+    end: Fields = {
+        **new,
+        1: pl.when(pl.col("state") == "CA").then(pl.lit("CA")).otherwise(pl.lit("SC")),
+        5: pl.col("state"),
+    }
     reason = given(pl.col("reason_code"), pl.col("reason_code"), "^^I10C")
     section = coded(SECTION, "kind")
-    obr = {1: "1", 2: key(pl.col("order_id")), 4: pl.col("service"), 16: pl.col("xcn"), 24: section, 31: reason}
+    obr: Fields = {1: "1", 2: key(pl.col("order_id")), 4: pl.col("service"), 16: pl.col("xcn"), 24: section, 31: reason}
     results = [tables[name]["order_id"].drop_nulls() for name in ("observation", "report")]
     answered = pl.col("order_id").is_in(pl.concat(results).unique().implode())
     ended = frame.filter(pl.col("state").is_not_null() & ~answered)
@@ -64,17 +69,15 @@ def results(tables: Mapping[str, pl.DataFrame], known: pl.DataFrame, visits: pl.
         pl.col("observation_id").alias("number"),
         _obx().alias("tail"),
     )
-    groups = grouped.group_by(IDENTITY, maintain_order=True).agg(
-        pl.col("number").first(), pl.col("tail").str.join("")
-    )
+    groups = grouped.group_by(IDENTITY, maintain_order=True).agg(pl.col("number").first(), pl.col("tail").str.join(""))
     groups = groups.join(known, on="order_id", how="left", maintain_order="left")
     groups = within(groups, visits, "time")
     panel = {one: f"{code}^{title}^LN" for one, (code, title, _) in PANEL.items()}
     sections = {one: section for one, (_, _, section) in PANEL.items()}
     service = pl.coalesce("service", coded(panel, "category"), pl.lit(f"RESULT^^{LOCAL}"))
-    orc = {1: "RE", 2: key(pl.col("order_id")), 3: key(NUMBER), 5: pl.col("state"), 12: pl.col("xcn")}
+    orc: Fields = {1: "RE", 2: key(pl.col("order_id")), 3: key(NUMBER), 5: pl.col("state"), 12: pl.col("xcn")}
     time = stamp("time")
-    obr = {
+    obr: Fields = {
         1: "1",
         2: key(pl.col("order_id")),
         3: key(NUMBER),
@@ -124,8 +127,14 @@ def reports(tables: Mapping[str, pl.DataFrame], known: pl.DataFrame, visits: pl.
     frame = tables["report"].rename({"kind": "document"}).join(known, on="order_id", how="left", maintain_order="left")
     frame = within(frame, visits, "time").with_columns(pl.col("document").alias("kind"))
     time = stamp("time")
-    orc = {1: "RE", 2: key(pl.col("order_id")), 3: key(pl.col("report_id")), 5: pl.col("state"), 12: pl.col("xcn")}
-    obr = {
+    orc: Fields = {
+        1: "RE",
+        2: key(pl.col("order_id")),
+        3: key(pl.col("report_id")),
+        5: pl.col("state"),
+        12: pl.col("xcn"),
+    }
+    obr: Fields = {
         1: "1",
         2: key(pl.col("order_id")),
         3: key(pl.col("report_id")),
@@ -136,7 +145,7 @@ def reports(tables: Mapping[str, pl.DataFrame], known: pl.DataFrame, visits: pl.
         24: pl.col("modality"),
         25: "F",
     }
-    txa = {
+    txa: Fields = {
         1: "1",
         2: coded(DOCUMENT, "kind").fill_null("OT"),
         3: "FT",
@@ -145,9 +154,7 @@ def reports(tables: Mapping[str, pl.DataFrame], known: pl.DataFrame, visits: pl.
         14: key(pl.col("order_id")),
         17: "AU",
     }
-    obx = {1: "1", 2: "FT", 3: text("REPORT^", pl.col("display"), f"^{LOCAL}"), 5: pl.col("text"), 11: "F"}
+    obx: Fields = {1: "1", 2: "FT", 3: text("REPORT^", pl.col("display"), f"^{LOCAL}"), 5: pl.col("text"), 11: "F"}
     segments = (segment("\rORC", orc), segment("\rOBR", obr), segment("\rTXA", txa), segment("\rOBX", obx))
     tail = text(pl.col("pv1").fill_null(OUTSIDE), *segments)
-    return messages(
-        frame, "MDM^T02^MDM_T02", 32, time=pl.col("moment"), key=pl.col("report_id"), tail=tail, event=True
-    )
+    return messages(frame, "MDM^T02^MDM_T02", 32, time=pl.col("moment"), key=pl.col("report_id"), tail=tail, event=True)

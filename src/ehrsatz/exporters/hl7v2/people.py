@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from ehrsatz.exporters.hl7v2.fields import ce, coded, dt, ended, gathered, given, segment, text, ts
+from ehrsatz.exporters.hl7v2.fields import coded, dt, ended, gathered, given, segment, text, ts
 from ehrsatz.exporters.hl7v2.message import messages
 from ehrsatz.terminology.hl7v2 import (
     ATTRIBUTES,
@@ -89,7 +89,9 @@ def identities(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 def persons(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """ADT A28: the person with next of kin and what else is told of people; its time is set by the feed."""
     known = tables["patient"].select("patient_id", "given_name", "family_name")
-    kin = tables["relation"].join(known, left_on="relative_id", right_on="patient_id", how="left", maintain_order="left")
+    kin = tables["relation"].join(
+        known, left_on="relative_id", right_on="patient_id", how="left", maintain_order="left"
+    )
     number = pl.int_range(1, pl.len() + 1).over("patient_id").cast(pl.String)
     name = ended(text(pl.col("family_name"), "^", pl.col("given_name")), "^")
     kin_of = pl.col("relation")
@@ -112,9 +114,7 @@ def _attributes(patients: pl.DataFrame) -> pl.DataFrame:
     long = patients.select("patient_id", *ATTRIBUTES).unpivot(index="patient_id", variable_name="name").drop_nulls()
     titles = {name: f"{title}^{LOCAL}" for name, (title, _) in ATTRIBUTES.items()}
     alternates = {name: f"^{code}^{title}^LN" if code else "" for name, (title, code) in ATTRIBUTES.items()}
-    code = text(
-        pl.col("name"), "^", pl.col("name").replace_strict(titles), pl.col("name").replace_strict(alternates)
-    )
+    code = text(pl.col("name"), "^", pl.col("name").replace_strict(titles), pl.col("name").replace_strict(alternates))
     money = pl.col("name") == "income"
     kind = pl.when(money).then(pl.lit("NM")).otherwise(pl.lit("ST"))
     unit = pl.when(money).then(pl.lit("[USD]/a^^UCUM"))

@@ -4,7 +4,8 @@ A medication or a plan that ends has a second message at its end, which bears th
 
 References
 ----------
-HL7 Version 2.5.1, chapter 4: 4.14.4 (RXE), 4.14.2 (RXR), 4.5.4 (TQ1); 4.14.7 (RXA); chapter 12: 12.4.1 (GOL), 12.4.4 (PTH).
+HL7 Version 2.5.1, chapter 4: 4.14.4 (RXE), 4.14.2 (RXR), 4.5.4 (TQ1); 4.14.7 (RXA); chapter 12: 12.4.1
+(GOL), 12.4.4 (PTH).
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def careplans(tables: Mapping[str, pl.DataFrame], visits: pl.DataFrame) -> pl.Da
     end: Fields = {**pth, 1: "UP", 5: word("status"), 6: stamp("stop")}
     reason = pl.col("reason_code")
     prb = given(
-        reason, segment("\rPRB", {1: "LI", 2: stamp("moment"), 3: text(reason, "^^I10C"), 4: text(number, f"^{REASON}")})
+        reason,
+        segment("\rPRB", {1: "LI", 2: stamp("moment"), 3: text(reason, "^^I10C"), 4: text(number, f"^{REASON}")}),
     )
     pv1 = pl.col("pv1")
     return pl.concat(

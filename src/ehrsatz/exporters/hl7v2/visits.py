@@ -163,7 +163,9 @@ def appointments(frame: pl.DataFrame) -> pl.DataFrame:
     start, stop = ts("start"), stamp("stop")
     minutes = (pl.col("stop") - pl.col("start")).dt.total_minutes().cast(pl.String)
     number = text(pl.col("encounter_id"), f"^{SENDER}")
-    reason = pl.when(pl.col("class") == "wellness").then(pl.lit("CHECKUP^^HL70276")).otherwise(pl.lit("ROUTINE^^HL70276"))
+    reason = (
+        pl.when(pl.col("class") == "wellness").then(pl.lit("CHECKUP^^HL70276")).otherwise(pl.lit("ROUTINE^^HL70276"))
+    )
     who = pl.col("xcn").fill_null("UNKNOWN")
     sch = segment(
         "\rSCH",
