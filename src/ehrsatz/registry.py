@@ -144,6 +144,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sql": "ehrsatz.exporters.sql.folder:SqlFolder",
         "sqlite": "ehrsatz.exporters.sql.files:SqliteFile",
         "duckdb": "ehrsatz.exporters.sql.files:DuckdbFile",
+        "layout": "ehrsatz.exporters.layout:LayoutExporter",
         "meds": "ehrsatz.exporters.meds:MedsExporter",
         "sdtm": "ehrsatz.exporters.sdtm.exporter:SdtmExporter",
         "hl7v2": "ehrsatz.exporters.hl7v2.feed:Hl7v2Exporter",
@@ -155,9 +156,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "frame": "ehrsatz.sources.frame:FrameSource",
         "clinical": "ehrsatz.sources.canonical:CanonicalSource",
         "database": "ehrsatz.sources.database:DatabaseSource",
+        "layout": "ehrsatz.sources.layout:LayoutSource",
         "meds": "ehrsatz.sources.meds.reader:MedsSource",
         "sdtm": "ehrsatz.sources.sdtm.reader:SdtmSource",
         "hl7v2": "ehrsatz.sources.hl7v2.reader:Hl7v2Source",
+        "synthea": "ehrsatz.sources.synthea.reader:SyntheaSource",
     },
 }
 

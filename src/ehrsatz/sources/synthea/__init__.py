@@ -1,0 +1,1 @@
+"""Reader of the CSV files that Synthea writes."""
