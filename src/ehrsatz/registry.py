@@ -148,6 +148,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "meds": "ehrsatz.exporters.meds:MedsExporter",
         "sdtm": "ehrsatz.exporters.sdtm.exporter:SdtmExporter",
         "hl7v2": "ehrsatz.exporters.hl7v2.feed:Hl7v2Exporter",
+        "ccda": "ehrsatz.exporters.ccda.exporter:CcdaExporter",
     },
     "sources": {
         "csv": "ehrsatz.sources.csv:CsvSource",
@@ -160,6 +161,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "meds": "ehrsatz.sources.meds.reader:MedsSource",
         "sdtm": "ehrsatz.sources.sdtm.reader:SdtmSource",
         "hl7v2": "ehrsatz.sources.hl7v2.reader:Hl7v2Source",
+        "ccda": "ehrsatz.sources.ccda.source:CcdaSource",
         "synthea": "ehrsatz.sources.synthea.reader:SyntheaSource",
     },
 }
