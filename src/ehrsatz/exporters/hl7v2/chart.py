@@ -25,7 +25,7 @@ CODE = ce(pl.col("code"), pl.col("display"), tag().fill_null(""))
 
 
 def charted(tables: Mapping[str, pl.DataFrame], xcn: pl.DataFrame, visits: pl.DataFrame) -> pl.DataFrame:
-    """Return patient_id, encounter_id, `chart` (AL1, DG1, PR1 segments, in this order) and `moment`, the latest time."""
+    """Return patient_id, encounter_id, `chart` (AL1, DG1, PR1, in this order) and `moment`, the latest time."""
     number = pl.int_range(1, pl.len() + 1).over("patient_id", "encounter_id").cast(pl.String)
     al1: Fields = {
         1: number,
@@ -36,7 +36,7 @@ def charted(tables: Mapping[str, pl.DataFrame], xcn: pl.DataFrame, visits: pl.Da
         6: dt("onset"),
     }
     dg1: Fields = {1: number, 3: _problem(), 5: stamp("recorded"), 6: "F", 20: key(pl.col("condition_id")), 21: "A"}
-    minutes = ((pl.col("stop") - pl.col("start")).dt.total_microseconds() / 60e6).cast(pl.String)
+    minutes = ((pl.col("stop") - pl.col("start").dt.truncate("100us")).dt.total_microseconds() / 60e6).cast(pl.String)
     reason = given(pl.col("reason_code"), pl.col("reason_code"), "^^I10C")
     pr1: Fields = {
         1: number,

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 import polars as pl
 
+from ehrsatz import loose
 from ehrsatz.dataset import Dataset
 from ehrsatz.exporters.base import Clinical, Loss, Put
 from ehrsatz.exporters.hl7v2 import chart, master, money, orders, people, treatment, visits
@@ -25,6 +26,18 @@ from ehrsatz.exporters.hl7v2.fields import ended, plain, practitioners, text, ts
 from ehrsatz.files import part_name
 from ehrsatz.terminology.hl7v2 import FACILITY, SENDER, VERSION
 
+FRACTIONS = tuple(
+    Loss(
+        table.name,
+        column.name,
+        "times (type TS) have four digits of a second",
+        rows=pl.col(column.name).dt.microsecond() % 100 > 0,
+        keeps=pl.col(column.name).dt.truncate("100us"),
+    )
+    for table in loose.schema().tables
+    for column in table.columns
+    if column.kind == "datetime" and (table.name, column.name) != ("procedure", "stop")
+)
 BLOCK = 50_000  # messages whose text is made at once
 NOTE = "SYNTHETIC TEST DATA, NOT FOR CARE"
 
@@ -37,7 +50,15 @@ class Hl7v2Exporter(Clinical):
     suffix: ClassVar[str] = ".hl7"
     reader: ClassVar[str] = "hl7v2"
     bytes_per_row: ClassVar[float] = 260.0
-    losses: ClassVar[tuple[Loss, ...]] = ()
+    losses: ClassVar[tuple[Loss, ...]] = (
+        Loss(
+            "procedure",
+            "stop",
+            "PR1 holds the start of a procedure and its minutes: without a start it has no end",
+            rows=pl.col("start").is_null() & pl.col("stop").is_not_null(),
+        ),
+        *FRACTIONS,
+    )
 
     def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
         out: dict[str, Put] = {}

@@ -90,6 +90,7 @@ def claims(tables: Mapping[str, pl.DataFrame], covered: pl.DataFrame, visits: pl
     claimed = pl.col("claimed").fill_null(False)
     empty = text("\rFT1||||", stamp("moment").fill_null('""'), f"||CG|none^^{LOCAL}")
     tail = text(_pv1(pl.col("status"), pl.col("total")), pl.col("ft1").fill_null(empty), pl.col("gt1"), pl.col("in1"))
+    only = given(pl.col("claim_id"), pl.col("claim_id"), f"^^^{SENDER}")  # of lines apart from their claim
     order = pl.when(claimed).then("claim_id").otherwise(text("~", pl.col("claim_id"), pl.col("encounter_id")))
     return messages(
         frame,
@@ -100,7 +101,7 @@ def claims(tables: Mapping[str, pl.DataFrame], covered: pl.DataFrame, visits: pl
         tail=tail,
         event=True,
         occurred=stamp("time"),
-        account=ACCOUNT,
+        account=pl.when(claimed).then(ACCOUNT).otherwise(only),
     )
 
 

@@ -85,7 +85,9 @@ def within(frame: pl.DataFrame, visits: pl.DataFrame, time: str) -> pl.DataFrame
 def _pv1(*, prior: pl.Expr | str = "", leave: bool = False) -> pl.Expr:
     """Return PV1 of an ADT message, with the start, and where they leave the end."""
     prior = text(f"{'|' * 3}", prior)
-    middle: list[pl.Expr | str] = ["|" * 17, coded(DISPOSITION, "disposition"), "|" * 3] if leave else ["|" * 20]
+    left = coded(DISPOSITION, "disposition")
+    left = left if leave else pl.when(pl.col("stop").is_null()).then(left)  # no message will end it
+    middle: list[pl.Expr | str] = ["|" * 17, left, "|" * 3]
     stop = stamp("stop") if leave else pl.lit("")
     parts = [pl.col("before"), prior, pl.col("after"), *middle, pl.col("organization_id"), "|" * 5, stamp("start")]
     return ended(text(*parts, "|", stop, "|" * 5, pl.col("stay")))

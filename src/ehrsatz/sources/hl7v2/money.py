@@ -44,7 +44,9 @@ def coverages(file: Hl7File) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def claims(file: Hl7File) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return claims in messages that `p` orders, their lines, and payments."""
-    account = file.plain("PID").select(pl.col("p").alias("PID"), first(field(18)).alias("account"))
+    account = file.plain("PID").select(
+        pl.col("p").alias("PID"), first(field(18)).alias("account"), part(field(18), 5).alias("numbered")
+    )
     rows = file.rows("FT1", events=("DFT",)).join(account, on="PID", how="left", maintain_order="left")
     other = pl.when(~pl.col("ours")).then(pl.coalesce("encounter_id", "control"))
     rows = rows.with_columns(pl.coalesce("account", other).alias("claim_id"))
@@ -68,7 +70,8 @@ def claims(file: Hl7File) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     others = rows.filter(~kind.is_in((*CHARGES, *PAYMENTS, *ADJUSTMENTS))).height
     if others:
         file.left["FT1: transactions of other types"] += others
-    told = _claims(file, rows.filter(~kind.is_in((*PAYMENTS, *ADJUSTMENTS))))
+    whole = ~pl.col("ours") | (pl.col("numbered") == "AN").fill_null(False)
+    told = _claims(file, rows.filter(whole & ~kind.is_in((*PAYMENTS, *ADJUSTMENTS))))
     paid = _payments(rows.filter(kind.is_in((*PAYMENTS, *ADJUSTMENTS))), amount, kind, what, mine)
     return told, lines, paid
 

@@ -19,9 +19,12 @@ def patients(file: Hl7File) -> list[pl.DataFrame]:
     name = part(field(5), 1, "~")
     address = part(field(11), 1, "~")
     phones = pl.concat_str(field(13), field(14), separator="~", ignore_nulls=True)
-    mail = phones.str.extract(r"(?:^|~)([^~]*(?:@|\\T\\)[^~]*)")
+    mail = pl.coalesce(
+        phones.str.extract(r"(?:^|~)([^~^]*\^NET(?:\^[^~]*)?)"), phones.str.extract(r"(?:^|~)([^~]*@[^~]*)")
+    )
     address_of_mail = pl.coalesce(part(mail, 4), part(mail, 1).str.extract(r"^([^^]*@[^^]*)$"))
-    phone = phones.str.split("~").list.eval(pl.element().filter(~pl.element().str.contains("@|NET"))).list.first()
+    spoken = ~pl.element().str.contains(r"^[^^]*\^NET(\^|$)|^[^^]*\^[^P][^^]*\^.*@|^[^^]*@[^^]*$")
+    phone = phones.str.split("~").list.eval(pl.element().filter(spoken)).list.first()
     numbers = file.numbers
     record = numbers.filter(pl.col("type") == "MR").unique("pid3", keep="first").select("pid3", "id")
     state = numbers.filter(pl.col("type").is_in(("SS", "NI", "NH"))).unique("pid3", keep="first").select("pid3", "id")
