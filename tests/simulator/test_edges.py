@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -214,6 +216,17 @@ def test_quotas_are_exact_beside_them() -> None:
     assert told["people"] == told["whole"] == 12
     rest = without(made.tables, names)
     assert rest["patient"].height == 40 - 5 and rest["payer"].equals(made.tables["payer"])
+
+
+def test_a_release_has_the_key_and_passes_the_gate(tmp_path: Path) -> None:
+    changes = {"n": 64, "seed": 5, "simulator.record_years": 1, "simulator.edge_cases": "all"}
+    output = {"output.folder": str(tmp_path / "release"), "output.formats": ["parquet"]}
+    release = pipeline.fabricate(Scenario.cohort().changed({**changes, **output}))
+    assert release.decision == "pass"
+    told = json.loads((release.folder / "edge_cases.json").read_text(encoding="utf-8"))
+    assert {one["patient_id"]: one["case"] for one in told} == KEY and all(one["title"] for one in told)
+    assert "edge_cases.json" in (release.folder / "README.txt").read_text(encoding="utf-8")
+    assert pipeline.verify(release.folder) == []
 
 
 def test_a_record_that_is_cut_adds_up(plain: Dataset) -> None:

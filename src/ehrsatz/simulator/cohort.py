@@ -253,7 +253,7 @@ def understand(
     if reserved >= n:
         problems.append(f"edge_cases: they are {reserved:,} people, the cohort {n:,}; one more is needed")
     elif total + sum(round(share * n) for share in part.enrich.values()) > n - reserved:
-        rest = f", of which {reserved:,} are edge cases" if reserved else ""
+        rest = f", of which {reserved:,} are edge cases: take a larger n" if reserved else ""
         problems.append(f"groups and enrich: together they hold more people than the cohort's {n:,}{rest}")
     for name in (*part.enrich, *part.prevalence):
         if name not in known:
