@@ -105,6 +105,38 @@ def widen(dataset: Dataset) -> Dataset:
     return Dataset.trusted(schema(), tables, dataset.provenance)
 
 
+def learnable(dataset: Dataset) -> Dataset:
+    """Return clinical records in the form that generators learn from: patients, and tables of rows that are theirs.
+
+    Left out are empty tables and columns, tables without patients, and links other than to the patient, which no
+    generator keeps yet. Words such as displays and code systems become categories, lest they be made up as free text.
+
+    Raises
+    ------
+    UnsupportedError
+        When the dataset is no clinical one.
+    """
+    wide = widen(dataset)
+    parent = clinical.schema().tables[0]
+    tables = []
+    for table in wide.schema.tables:
+        frame = wide.tables[table.name]
+        own = tuple(link for link in table.links if link.column == parent.columns[0].name)
+        if not frame.height or (table.name != parent.name and not own):
+            continue
+        far = {link.column for link in table.links if link not in own}
+        columns = [
+            replace(column, kind="category")
+            if column.kind == "text" and column.disclosure in {"none", "quasi"}
+            else column
+            for column in table.columns
+            if column.name not in far and frame[column.name].null_count() < frame.height
+        ]
+        tables.append(replace(table, columns=tuple(columns), links=own))
+    frames = {table.name: wide.tables[table.name].select(table.names) for table in tables}
+    return Dataset(Schema("clinical", tuple(tables), version=schema().version), frames, dataset.provenance)
+
+
 def complete(frames: Mapping[str, pl.DataFrame], provenance: Provenance) -> Dataset:
     """Return frames that hold some columns of some clinical tables as a dataset, checked.
 
