@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 N, SEED, SCENARIO = 20, 0, "clinic"
 KEY = pytest.StashKey["Wish"]()
+BATCH = ("FHS", "BHS", "BTS", "FTS")
 OPTIONS = {  # key of the simulator's part -> option of `ehrsatz fabricate`
     "locale": "--locale",
     "reference": "--reference",
@@ -54,6 +55,8 @@ class Wish:
     def line(self) -> str:
         """Return the command that makes the same cohort; keys that are no option stand in the Python line alone."""
         words = ["ehrsatz", "fabricate", self.scenario, "--n", str(self.n), "--seed", str(self.seed)]
+        for group in self.parts.get("groups", ()):
+            words += ["--group-of", " ".join(f"{key}={_spelled(value)}" for key, value in group.items())]
         for key, value in self.parts.items():
             for one in value if isinstance(value, (list, tuple)) else [value]:
                 words += [OPTIONS[key], str(one)] if key in OPTIONS else []
@@ -63,6 +66,14 @@ class Wish:
         """Return the line of Python that gives the same dataset."""
         parts = "".join(f", {key}={value!r}" for key, value in self.parts.items())
         return f"ehrsatz.simulate({self.scenario!r}, n={self.n}, seed={self.seed}{parts})"
+
+
+def _spelled(value: Any) -> str:
+    """Spell a value of a group as `--group-of` takes it."""
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    numbers = all(isinstance(one, (int, float)) for one in value)
+    return (".." if numbers else ",").join(str(one) for one in value)
 
 
 # ---------------------------------------------------------------------- pytest's hooks
@@ -131,10 +142,15 @@ def ehrsatz_folder(ehrsatz_wish: Wish, request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def ehrsatz_dataset(ehrsatz_folder: Any) -> Dataset:
     """The cohort as a `Dataset`: polars frames in `tables`, 22 of them."""
-    from ehrsatz import clinical
-    from ehrsatz.sources.parquet import ParquetSource
+    import polars as pl
 
-    return ParquetSource().read(ehrsatz_folder("parquet"), schema=clinical.schema(), origin="simulated")
+    from ehrsatz import clinical
+    from ehrsatz.dataset import Dataset
+    from ehrsatz.provenance import Provenance
+
+    folder = Path(ehrsatz_folder("parquet"))
+    tables = {table.name: pl.read_parquet(folder / f"{table.name}.parquet") for table in clinical.schema().tables}
+    return Dataset(clinical.schema(), tables, Provenance("simulated"))
 
 
 @pytest.fixture
@@ -146,9 +162,15 @@ def ehrsatz_fhir(ehrsatz_folder: Any) -> Path:
 @pytest.fixture
 def ehrsatz_hl7(ehrsatz_folder: Any) -> list[str]:
     """HL7 v2.5.1 messages in the order of events, segments ending in a carriage return."""
-    from ehrsatz.sources.hl7v2.messages import messages_of
-
-    return [one for path in sorted((ehrsatz_folder("hl7v2") / "hl7v2").iterdir()) for one in messages_of(path)]
+    paths = sorted((Path(ehrsatz_folder("hl7v2")) / "hl7v2").glob("*.hl7"))
+    lines = [line for path in paths for line in path.read_bytes().decode("utf-8").replace("\n", "\r").split("\r")]
+    messages: list[list[str]] = []
+    for line in lines:
+        if line.startswith("MSH"):
+            messages.append([line])
+        elif line and line[:3] not in BATCH and messages:
+            messages[-1].append(line)
+    return ["".join(f"{line}\r" for line in one) for one in messages]
 
 
 @pytest.fixture
@@ -169,12 +191,15 @@ def ehrsatz_postgres(ehrsatz_folder: Any, request: pytest.FixtureRequest) -> Ite
     url = request.config.getoption("--ehrsatz-postgres")
     if url is None:
         pytest.skip("no PostgreSQL was named: pytest --ehrsatz-postgres postgresql://user@host/database")
-    from ehrsatz.exporters.load import drop, load_folder
+    import psycopg
+
+    from ehrsatz.loading import load_records
 
     schema = f"ehrsatz_{uuid4().hex[:12]}"
-    load_folder(ehrsatz_folder("parquet"), url, schema=schema)
+    load_records(str(ehrsatz_folder("parquet")), url, schema=schema)
     yield url, schema
-    drop(url, schema)
+    with psycopg.connect(url) as connection:
+        connection.execute(psycopg.sql.SQL("DROP SCHEMA {} CASCADE").format(psycopg.sql.Identifier(schema)))
 
 
 def _made(wish: Wish, format: str, root: Path) -> Path:

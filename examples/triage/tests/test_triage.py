@@ -11,7 +11,10 @@ from triage.feed import census
 from triage.risk import LIMITS, calls
 
 
-@pytest.mark.ehrsatz("diabetes-registry", n=40, seed=7, record_years=3)
+DIABETICS = [{"n": 40, "age": [50, 80], "conditions": ["type2_diabetes"]}]
+
+
+@pytest.mark.ehrsatz("clinic", n=40, seed=7, record_years=3, groups=DIABETICS)
 def test_everybody_with_a_high_last_value_is_called(ehrsatz_sqlite: sqlite3.Connection) -> None:
     found = calls(ehrsatz_sqlite)
     assert found, "a registry of diabetics has some whose HbA1c is high"
