@@ -24,7 +24,7 @@ FLOORS = (
     {"clinical", "dataset", "scenario"},
     {"loose", "layouts"},  # layouts: where a format keeps the clinical columns, for its exporter and its reader
     {"mapping"},  # a user's own tables, in the words of a file
-    {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects"},
+    {"sources", "simulator", "codecs", "rules", "exporters", "privacy", "llm", "defects", "mllp"},
     {"generators", "evaluation", "simulation", "reconcile"},
     {"gate"},
     {"report", "review", "dossiers", "cost"},  # what people read of scores and verdicts

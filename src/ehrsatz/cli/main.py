@@ -17,7 +17,21 @@ from typing import Annotated, Any
 import typer
 
 from ehrsatz import __version__
-from ehrsatz.cli import capsule, check, cost, doctor, export, fabricate, inspect, judging, load, model, monitor, review
+from ehrsatz.cli import (
+    capsule,
+    check,
+    cost,
+    doctor,
+    export,
+    fabricate,
+    inspect,
+    judging,
+    load,
+    model,
+    monitor,
+    review,
+    send,
+)
 from ehrsatz.cli.screen import left, on_stop, say
 from ehrsatz.errors import EhrsatzError, EhrsatzWarning
 
@@ -38,6 +52,7 @@ for command, line in (
     (export.export, "Write records in other formats, proved to agree."),
     (export.reconcile, "Prove that the formats of a cohort agree."),
     (load.load, "Load records into a database, all or nothing."),
+    (send.send, "Send HL7 messages to a receiver over MLLP."),
     (model.fit, "Learn a model from a table and save it."),
     (model.sample, "Draw rows from a saved model."),
     (judging.evaluate, "Measure synthetic rows against real ones."),
