@@ -110,7 +110,8 @@ class Exporter(ABC):
                 f"The origin of these rows is '{dataset.provenance.origin}'.",
                 "Export a generator's sample, or pass allow_real=True where real rows may leave.",
             )
-        wanted = [table for table in dataset.schema.tables if tables is None or table.name in tables]
+        schema = loose.schema() if isinstance(self, Clinical) else dataset.schema  # learned records lack whole tables
+        wanted = [table for table in schema.tables if tables is None or table.name in tables]
         target = Path(folder) / self.place
         puts = {target / name: put for name, put in self._files(dataset, wanted, part).items()}
         taken = [path.name for path in puts if path.exists()]

@@ -251,7 +251,7 @@ def _worded(term: Term, cell: Cell) -> tuple[Term, pl.Expr | None]:
 def _assigned(term: Term, cell: Cell, target: Table | None, name: str) -> pl.Expr:
     """Cells in the kind of the column that they go into."""
     if target is None:
-        return term.cell.cast(pl.String) if term.kind == "null" else term.cell
+        return term.cell
     kind = target[name].kind
     wanted = _KIND.get(kind, "text")
     if term.kind not in {wanted, "null"} and (term.kind, wanted) not in _WIDER:
@@ -271,11 +271,14 @@ def _assigned(term: Term, cell: Cell, target: Table | None, name: str) -> pl.Exp
 
 
 def _stacked(frames: list[pl.DataFrame], parts: tuple[Rows, ...]) -> pl.DataFrame:
-    try:
-        return pl.concat(frames, how="vertical_relaxed")
-    except pl.exceptions.PolarsError:
-        raise SchemaError(
-            f"Expected the same kinds of cells in the entries that make up '{parts[0].place.partition('[')[0]}'.",
-            "They differ in a column.",
-            "Convert one of them, as with text(x).",
-        ) from None
+    """Put the entries of one table under each other; a column that is missing in all becomes text."""
+    for name in frames[0].columns:
+        held = {frame.schema[name] for frame in frames} - {pl.Null()}
+        if len(held) > 1 and not (all(one.is_numeric() for one in held) or all(one.is_temporal() for one in held)):
+            raise SchemaError(
+                f"Expected cells of one kind in '{parts[0].place.partition('[')[0]}.columns.{name}'.",
+                "The entries that make up the table differ in it.",
+                "Convert one of them, as with text(x).",
+            )
+    whole = pl.concat(frames, how="vertical_relaxed")
+    return whole.with_columns(pl.col(pl.Null).cast(pl.String))

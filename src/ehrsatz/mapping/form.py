@@ -259,18 +259,10 @@ def _keys(data: Any, place: str, known: Any) -> dict[Any, Any]:
         if known is not None:
             _known(key, known, place, "key")
         elif isinstance(key, (bool, float)) or key is None:
-            raise (
-                SchemaError(
-                    f"Expected names as keys of '{place}'.",
-                    f"One is {type(key).__name__} (YAML takes yes, no, on and off for true and false).",
-                    "Put it between quotes.",
-                )
-                if not place.endswith(".words")
-                else SchemaError(
-                    f"Expected words as keys of '{place}'.",
-                    "YAML takes yes, no, on and off for true and false.",
-                    "Put them between quotes.",
-                )
+            raise SchemaError(
+                f"Expected texts as keys of '{place}'.",
+                "One is another (YAML takes yes, no, on and off for true and false).",
+                "Put it between quotes.",
             )
     return dict(data)
 
