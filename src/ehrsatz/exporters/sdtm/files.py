@@ -55,12 +55,12 @@ def to_json(frame: pl.DataFrame, name: str, part: int | None, study: str, path: 
     }
     text = json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1]
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(f'{text},"rows":[\n')
+        file.write(f'{text},"rows":[')
         for start in range(0, frame.height, 100_000):
             rows = _rows(frame[start : start + 100_000], variables)
-            file.write(",\n" if start else "")
-            file.write(rows.str.join(",\n").item())
-        file.write("\n]}\n")
+            file.write("," if start else "")
+            file.write(rows.str.join(",").item())
+        file.write("]}\n")
 
 
 def to_csv(frame: pl.DataFrame, path: Path) -> None:

@@ -79,7 +79,8 @@ class Records:
             return pl.lit(None, pl.String)
         self.used.add(full)
         if self.frame.schema[full] == pl.String:
-            return pl.col(full)
+            numbered = full.endswith("SEQ") or full == "VISITNUM"  # some write numbers of records as 1.0
+            return pl.col(full).str.replace(r"\.0+$", "") if numbered else pl.col(full)
         whole = pl.col(full).cast(pl.Int64, strict=False)
         return pl.when(whole == pl.col(full)).then(whole.cast(pl.String)).otherwise(pl.col(full).cast(pl.String))
 
