@@ -12,7 +12,7 @@ from ehrsatz import registry
 from ehrsatz.clinical import WORLD
 from ehrsatz.conversion import origin_of, parts_of, write_part
 from ehrsatz.errors import UnknownNameError, UnsupportedError, nearest
-from ehrsatz.exporters.load import Statements, load
+from ehrsatz.exporters.load import load
 from ehrsatz.exporters.sql.ddl import ABOUT, about, ordered, statements
 from ehrsatz.generators.base import Progress, silent
 from ehrsatz.provenance import Origin
@@ -29,6 +29,7 @@ def load_records(
     form: str = "clinical",
     schema: str | None = None,
     from_format: str | None = None,
+    athena: str | None = None,
     allow_real: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, int]:
@@ -46,6 +47,8 @@ def load_records(
         Name of the schema within the database; made where it lacks.
     from_format
         Name of the source's format; found by its files where None.
+    athena
+        Folder of OMOP vocabularies as Athena gives them; for "omop".
     allow_real
         Also where nothing says that the records are fabricated.
     progress
@@ -77,7 +80,7 @@ def load_records(
     if form == "clinical":
         return load(url, statements, _clinical(reader, place, origin, show), schema=schema)
     with tempfile.TemporaryDirectory(prefix="ehrsatz-") as folder:
-        return _omop(reader, place, Path(folder), url, schema, origin, show)
+        return _omop(reader, place, Path(folder), url, schema, athena, origin, show)
 
 
 def _clinical(
@@ -97,14 +100,15 @@ def _omop(
     folder: Path,
     url: str,
     schema: str | None,
+    athena: str | None,
     origin: Origin,
     show: Progress,
 ) -> dict[str, int]:
+    """Write OMOP as files first: its numbers and concepts are known when all patients are."""
     from ehrsatz.exporters.omop import ddl
 
-    exporter = registry.find("exporters", "omop")()
+    exporter = registry.find("exporters", "omop").made({} if athena is None else {"athena": athena})
     for number, part in parts_of(reader, place, origin, show):
         write_part(exporter, part, folder, number, allow_real=True)
     exporter.finish(folder)
-    made: Statements = ddl.statements("postgresql")
-    return load(url, ddl.statements, ddl.frames(folder / exporter.place), schema=schema) if made else {}
+    return load(url, ddl.statements, ddl.frames(folder / exporter.place), schema=schema, progress=show)

@@ -21,6 +21,7 @@ def load(
         str | None, typer.Option("--schema", metavar="NAME", help="Schema of the database; made where it lacks.")
     ] = None,
     from_format: options.FromFormat = None,
+    athena: options.Athena = None,
     allow_real: options.AllowReal = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -42,7 +43,14 @@ def load(
 
     with progress(quiet=as_json) as show:
         rows = load_records(
-            source, url, form=form, schema=schema, from_format=from_format, allow_real=allow_real, progress=show
+            source,
+            url,
+            form=form,
+            schema=schema,
+            from_format=from_format,
+            athena=None if athena is None else str(athena),
+            allow_real=allow_real,
+            progress=show,
         )
     if as_json:
         show_json({"rows": rows})
