@@ -129,10 +129,11 @@ def _findings(dataset: Dataset, who: Subjects) -> list[Made]:
         if who.drug is None
         else pl.col("time") <= pl.col("(reference)")
     )
-    eligible = before.fill_null(False) & result.is_not_null()
-    order = pl.int_range(pl.len())
-    last = pl.when(eligible).then(order).max().over("(subject)", "(test)", "(specimen)")
-    baseline = pl.when(eligible & (order == last)).then(pl.lit("Y"))
+    rows = rows.with_columns((before.fill_null(False) & result.is_not_null()).alias("(early)")).with_row_index(
+        "(order)"
+    )
+    last = pl.col("(order)").filter(pl.col("(early)")).max().over("(subject)", "(test)", "(specimen)")
+    baseline = pl.when(pl.col("(early)") & (pl.col("(order)") == last)).then(pl.lit("Y"))
     loinc = (pl.col("system") == LOINC).fill_null(False) & pl.col("code").is_not_null()
     group = ["patient_id", "code"]
     same = loinc & (pl.col("display").n_unique().over(group) == 1) & (pl.col("display").count().over(group) > 0)

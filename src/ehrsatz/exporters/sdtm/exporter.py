@@ -11,7 +11,7 @@ CDISC SDTM 2.0 and SDTMIG 3.4. CDISC Dataset-JSON v1.1. cdisc.org/standards
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +24,7 @@ from ehrsatz.exporters.sdtm.domains import domains
 from ehrsatz.exporters.sdtm.files import summary, to_csv, to_json
 from ehrsatz.files import part_name
 from ehrsatz.layouts import sdtm as layout
+from ehrsatz.layouts.datasetjson import stream
 
 _TABLES = {
     "organization": "SDTM describes subjects of a study; of organizations it has no domain.",
@@ -124,25 +125,32 @@ class SdtmExporter(Clinical):
             beside = path.with_suffix(".csv")
             if not beside.is_file():
                 problems.append(f"{beside.name}: absent beside {path.name}")
-            elif found := self._differ(path, beside):
+            elif found := _differ(path, beside):
                 problems.append(f"{beside.name}: {found}")
         return problems
 
     def _read_back(self, path: Path) -> str:
         try:
-            whole = json.loads(path.read_bytes())
-        except (ValueError, OSError):
+            values = stream(path)
+            head = next(values)
+            widths = Counter(len(row) for row in values)
+        except (ValueError, TypeError, OSError):
             return "is no JSON, or cut off"
-        width = len(whole.get("columns", ()))
-        if whole.get("records") != len(whole.get("rows", ())):
+        if head.get("records") != widths.total():
             return "holds another number of records than it says"
-        return "" if all(len(row) == width for row in whole["rows"]) else "has rows of another width than its columns"
+        return "" if set(widths) <= {len(head["columns"])} else "has rows of another width than its columns"
 
-    def _differ(self, path: Path, beside: Path) -> str:
-        records = json.loads(path.read_bytes()).get("records") if not self._read_back(path) else None
-        try:
-            height = pl.read_csv(beside, infer_schema=False).height
-        except (pl.exceptions.PolarsError, OSError):
-            return "is damaged"
-        whole = beside.read_bytes().endswith(b"\n")
-        return "" if whole and records in (None, height) else f"is cut off, or holds other records than {path.name}"
+
+def _differ(path: Path, beside: Path) -> str:
+    """Return what is wrong with the CSV beside a dataset."""
+    try:
+        records = next(stream(path)).get("records")
+        height = pl.read_csv(beside, infer_schema=False).height
+    except ValueError:
+        return ""  # said of the other file
+    except (pl.exceptions.PolarsError, OSError):
+        return "is damaged"
+    with beside.open("rb") as file:
+        file.seek(-1, 2)
+        whole = file.read() == b"\n"
+    return "" if whole and records == height else f"is cut off, or holds other records than {path.name}"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ehrsatz.errors import DataError, SourceError
+from ehrsatz.layouts.datasetjson import stream
 
 SUFFIXES = (".json", ".ndjson", ".csv")  # the first that a dataset has is read: they say the same
 _NAME = re.compile(r"(?P<stem>[a-z][a-z0-9]{1,7}?)(-(?P<part>\d{5,9}))?")
 _KINDS: dict[str, Any] = {"integer": pl.Float64, "float": pl.Float64, "double": pl.Float64, "decimal": pl.Float64}
+BATCH = 50_000  # rows turned into columns at a time
 _AGAIN = "Make or copy it again."
 
 
@@ -65,7 +69,10 @@ def _from_csv(path: Path) -> pl.DataFrame:
 
 
 def _from_json(path: Path) -> pl.DataFrame:
-    head, rows = _lines(path) if path.suffix.lower() == ".ndjson" else _whole(path)
+    rows = _lines(path) if path.suffix.lower() == ".ndjson" else _values(path)
+    head = next(rows, None)
+    if not isinstance(head, dict):
+        raise SourceError(f"Expected '{path.name}' to describe its dataset first.", "It does not.", _AGAIN)
     version = str(head.get("datasetJSONVersion", ""))
     if not version.startswith("1.1"):
         raise SourceError(
@@ -77,11 +84,23 @@ def _from_json(path: Path) -> pl.DataFrame:
         )
     columns = head.get("columns")
     if not isinstance(columns, list) or not all(isinstance(one, dict) and "name" in one for one in columns):
-        raise SourceError(f"Expected the columns of '{path.name}' to be described.", "They are not.", _AGAIN)
-    if isinstance(head.get("records"), int) and head["records"] != len(rows):
         raise SourceError(
-            f"Expected {head['records']:,} records in '{path.name}'.", f"It holds {len(rows):,}: it is cut off.", _AGAIN
+            f"Expected the columns of '{path.name}' to be described before its rows.", "They are not.", _AGAIN
         )
+    frames = [_frame(path, columns, [])]
+    while batch := list(islice(rows, BATCH)):
+        frames.append(_frame(path, columns, batch))
+    whole = pl.concat(frames)
+    if isinstance(head.get("records"), int) and head["records"] != whole.height:
+        raise SourceError(
+            f"Expected {head['records']:,} records in '{path.name}'.",
+            f"It holds {whole.height:,}: it is cut off.",
+            _AGAIN,
+        )
+    return whole
+
+
+def _frame(path: Path, columns: list[dict[str, Any]], rows: list[Any]) -> pl.DataFrame:
     if any(not isinstance(row, list) or len(row) != len(columns) for row in rows):
         raise SourceError(
             f"Expected {len(columns)} cells in every record of '{path.name}'.", "Some have another number.", _AGAIN
@@ -103,30 +122,22 @@ def _from_json(path: Path) -> pl.DataFrame:
         ) from None
 
 
-def _whole(path: Path) -> tuple[dict[str, Any], list[Any]]:
+def _values(path: Path) -> Iterator[Any]:
     try:
-        whole = json.loads(path.read_bytes())
+        yield from stream(path)
     except (ValueError, OSError):
         raise SourceError(f"Expected to read '{path.name}' as JSON.", "It is damaged or cut off.", _AGAIN) from None
-    if not isinstance(whole, dict):
-        raise SourceError(f"Expected a dataset in '{path.name}'.", "It holds something else.", _AGAIN)
-    rows = whole.get("rows", [])
-    return whole, rows if isinstance(rows, list) else [rows]
 
 
-def _lines(path: Path) -> tuple[dict[str, Any], list[Any]]:
-    read: list[Any] = []
+def _lines(path: Path) -> Iterator[Any]:
     number = 0
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for line in file:
                 number += 1
                 if line.strip():
-                    read.append(json.loads(line))
+                    yield json.loads(line)
     except (ValueError, OSError):
         raise SourceError(
             f"Expected a JSON value in every line of '{path.name}'.", f"Line {number} is none.", _AGAIN
         ) from None
-    if not read or not isinstance(read[0], dict):
-        raise SourceError(f"Expected the first line of '{path.name}' to describe it.", "It does not.", _AGAIN)
-    return read[0], read[1:]
