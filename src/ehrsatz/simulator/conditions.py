@@ -14,6 +14,7 @@ from ehrsatz.simulator.module import Condition, Mortality, Stage
 from ehrsatz.simulator.therapy import treat
 
 TRACE = 1e-12  # hazard that a pinned condition gets where knowledge gives it none: only the quota asks for it
+TOLD = 0.06  # years between a stage that a quota wants and the day on which it must stand in the record
 Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 
 
@@ -227,9 +228,10 @@ def _stages(lives: Lives, condition: Condition, rows: Ints, onset: Floats, pin: 
         reached = _progress(lives, condition, stages[s], rows[here], out[here, s - 1], s)
         if pin is not None:
             target, end = held[here], pin.until[rows[here]]
-            must = (target >= s) & ~(reached < end)
             since = np.where(np.isfinite(out[here, s - 1]), out[here, s - 1], 0.0)
-            reached = np.where(must, since + (end - since) * 0.5, reached)
+            last = end - np.minimum(TOLD, (end - since) / 4)  # so that a visit can still write it down
+            must = (target >= s) & ~(reached < last)
+            reached = np.where(must, since + (last - since) * 0.5, reached)
             reached = np.where((target >= 0) & (target < s) & (reached <= end), np.inf, reached)
         out[here, s] = reached
     return out, stop
