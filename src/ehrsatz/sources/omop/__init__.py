@@ -1,0 +1,1 @@
+"""OMOP CDM databases and folders of CSV files read into the clinical schema, with their vocabulary or without."""
