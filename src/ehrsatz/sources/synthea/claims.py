@@ -52,9 +52,7 @@ def claims_of(
         time=claims.time("SERVICEDATE", "CURRENTILLNESSDATE"),
     )
     ours = Sheet(sheet.name, sheet.frame.filter(placed), left)
-    ours.skip(
-        "TYPE", "METHOD", "CHARGEID", "TODATE", "UNITS", "UNITAMOUNT", "OUTSTANDING", "NOTES", "PATIENTINSURANCEID"
-    )
+    ours.skip("TYPE")
     amount, paid = ours.number("AMOUNT"), ours.number("PAYMENTS")
     by_insurer = (ours.text("METHOD").str.to_uppercase() == INSURER).fill_null(False)
     rows = ours.rows(
