@@ -8,9 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from conftest import ROOT
 from ehrsatz.errors import SchemaError
 from ehrsatz.mapping.compute import Scope, Tables
-from ehrsatz.mapping.expression import DEEPEST, parse
+from ehrsatz.mapping.expression import AGGREGATES, DEEPEST, parse
+from ehrsatz.mapping.functions import FUNCTIONS
 
 PEOPLE = pl.DataFrame(
     {
@@ -221,3 +223,11 @@ def test_cells_that_cannot_be_converted_are_marked_where_nothing_else_stands_in(
     either = scope.term(parse("coalesce(date(d, '%d.%m.%Y'), date(d, '%Y-%m-%d'))", "here"))
     lost = scope.frame.select(pl.any_horizontal(either.lost) & either.cell.is_null()).to_series()
     assert lost.fill_null(False).to_list() == [False, False, True, False, True]
+
+
+def test_every_function_stands_on_the_page() -> None:
+    page = (ROOT / "docs" / "formats" / "mapping.md").read_text(encoding="utf-8")
+    names = [
+        name for name in (*FUNCTIONS, *AGGREGATES, "lookup") if f"`{name}(" not in page and f"`{name}`" not in page
+    ]
+    assert not names, f"docs/formats/mapping.md lacks: {', '.join(names)}"
