@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from ehrsatz.sources.hl7v2.fields import field, first, number, part, system, time, word
+from ehrsatz.sources.hl7v2.fields import codes_of, field, first, number, part, system, time, word
 from ehrsatz.sources.hl7v2.file import Hl7File, people_of
-from ehrsatz.sources.hl7v2.people import codes_of
 from ehrsatz.sources.hl7v2.results import NUMERIC
 from ehrsatz.terminology.hl7v2 import ALLERGEN, DRUG_STATUS, ROUTE, SEVERITY, SITE, turned
 

@@ -52,6 +52,26 @@ def system(tag: pl.Expr) -> pl.Expr:
     return tag.replace(TAGS)
 
 
+def codes_of(cell: pl.Expr) -> list[pl.Expr]:
+    """Return code, display and system of a coded field as columns; LOINC where it is the alternate."""
+    code, display, tag = coded(cell)
+    once = part(cell, 1, "~")
+    other = (part(once, 6) == "LN").fill_null(False) & (tag != "LOINC").fill_null(True)
+    return [
+        pl.when(other).then(part(once, 4)).otherwise(code).alias("code"),
+        pl.when(other).then(pl.coalesce(part(once, 5), display)).otherwise(display).alias("display"),
+        pl.when(other).then(pl.lit("LOINC")).otherwise(tag).alias("system"),
+    ]
+
+
+def with_codes(frame: pl.DataFrame, cell: pl.Expr) -> pl.DataFrame:
+    """Add code, display and system of a coded field, taking apart each distinct one once."""
+    keyed = frame.with_columns(cell.alias("(coded)"))
+    distinct = keyed.select("(coded)").drop_nulls().unique()
+    parts = distinct.select("(coded)", *codes_of(pl.col("(coded)")))
+    return keyed.join(parts, on="(coded)", how="left", maintain_order="left").drop("(coded)")
+
+
 def number(cell: pl.Expr) -> pl.Expr:
     """Return type NM as a number; null where it is none."""
     return cell.cast(pl.Float64, strict=False)

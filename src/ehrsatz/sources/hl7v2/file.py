@@ -1,4 +1,4 @@
-"""One HL7 file as rows of segments that know their patient and their visit.
+"""A block of HL7 messages as rows of segments that know their patient and their visit.
 
 Whose a segment is says the PID before it, which visit the PV1 before it. Of the patient's numbers in PID-3 the one of
 type PI counts, else MR, else the first that is no number of the state or of an insurer.
@@ -7,12 +7,10 @@ type PI counts, else MR, else the first that is no number of the state or of an 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import polars as pl
 
 from ehrsatz.sources.hl7v2.fields import field, first, part
-from ehrsatz.sources.hl7v2.segments import segments
 from ehrsatz.terminology.hl7v2 import STAY
 
 ORDER = ("PI", "MR", "PT", "PN", "")  # types of numbers of a patient (table 0203), the best first
@@ -20,23 +18,22 @@ FOREIGN = ("SS", "NI", "NH", "DL", "PPN", "MC", "MA", "HC", "AN", "VN")  # numbe
 
 
 class Hl7File:
-    """The segments of one file.
+    """The segments of a file, or of a block of it.
 
     Parameters
     ----------
-    path
-        Of the file.
+    rows
+        As `segments` returns them.
     number
-        Of the file among those that are read: it stands in keys that a file does not give.
+        Of the block among all that are read: it stands in keys that a file does not give.
     left
         Where to count what has no place.
     """
 
-    def __init__(self, path: Path, number: int, left: Counter[str]) -> None:
+    def __init__(self, rows: pl.DataFrame, number: int, left: Counter[str]) -> None:
         self.left = left
-        whole = segments(path, left)
-        self.whole = whole.with_columns(
-            pl.concat_str(pl.lit(f"f{number}-"), pl.col("MSH"), pl.lit("-"), pl.col("p")).alias("position")
+        self.whole = rows.with_columns(
+            pl.concat_str(pl.lit(f"b{number}-"), pl.col("MSH"), pl.lit("-"), pl.col("p")).alias("position")
         )
         self._kinds = self.whole.partition_by("name", as_dict=True, include_key=False)
         self.numbers = self._numbers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ehrsatz.sources.hl7v2.fields import coded, date, field, first, number, part, time, word
+from ehrsatz.sources.hl7v2.fields import date, field, first, number, part, time, word
 from ehrsatz.sources.hl7v2.file import Hl7File
 from ehrsatz.terminology.hl7v2 import ATTRIBUTES, ETHNICITY, LOCAL, MARITAL, RACE, RELATION, SEX
 
@@ -113,15 +113,3 @@ def final_numbers(pairs: pl.DataFrame) -> dict[str, str]:
         if at != old:
             out[old] = at
     return out
-
-
-def codes_of(cell: pl.Expr, system: str = "system") -> list[pl.Expr]:
-    """Return code, display and system of a coded field as columns; LOINC where it is the alternate."""
-    code, display, tag = coded(cell)
-    once = part(cell, 1, "~")
-    other = (part(once, 6) == "LN").fill_null(False) & (tag != "LOINC").fill_null(True)
-    return [
-        pl.when(other).then(part(once, 4)).otherwise(code).alias("code"),
-        pl.when(other).then(pl.coalesce(part(once, 5), display)).otherwise(display).alias("display"),
-        pl.when(other).then(pl.lit("LOINC")).otherwise(tag).alias(system),
-    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +21,8 @@ from ehrsatz.sources.clinical import ClinicalSource, Part
 from ehrsatz.sources.hl7v2 import care, money, people, places, results, visits
 from ehrsatz.sources.hl7v2.fields import finished
 from ehrsatz.sources.hl7v2.file import Hl7File
-from ehrsatz.sources.hl7v2.segments import looks_like_it
+from ehrsatz.sources.hl7v2.raw import blocks, looks_like_it
+from ehrsatz.sources.hl7v2.segments import segments
 
 SUFFIXES = (".hl7", ".hl7v2", ".er7")
 FEED = "feed"
@@ -35,6 +37,7 @@ KEYS = {  # tables whose rows many messages make up -> key
     "careplan": "careplan_id",
     "goal": "goal_id",
 }
+SINGLE = ("observation", "report", "procedure", "immunization", "allergy", "claim_line", "relation")  # the last counts
 Found = dict[str, list[pl.DataFrame]]
 
 
@@ -67,8 +70,10 @@ class Hl7v2Source(ClinicalSource):
             others = [one for one in files if not one.stem.startswith(f"{FEED}-")] if part.world else []
             files = [*others, path / f"{part_name(FEED, part.number)}.hl7"]
         found: Found = defaultdict(list)
-        for number, one in enumerate(files):
-            _mention(Hl7File(one, number, left), found)
+        numbers = count()
+        for one in files:
+            for text, before in blocks(one, left):
+                _mention(Hl7File(segments(text, one, before), next(numbers), left), found)
         frames = _records(found, left)
         if part is not None and not part.world:
             frames = {name: frame for name, frame in frames.items() if name not in WORLD}
@@ -140,6 +145,8 @@ def _records(found: Found, left: Counter[str]) -> dict[str, pl.DataFrame]:
         frames["allergy"].select(same), on=same, how="anti", nulls_equal=True, maintain_order="left"
     )
     frames["allergy"] = pl.concat([frames["allergy"], unnumbered], how="diagonal")
+    for name in SINGLE:
+        frames[name] = frames[name].unique(f"{name}_id", keep="last", maintain_order=True)
     frames["claim"] = _first(frames["claim"], "claim_id")
     for name in WORLD:
         frames[name] = _and(frames[name], frames.pop(f"{name} named"), f"{name}_id")

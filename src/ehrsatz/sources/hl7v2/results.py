@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from ehrsatz.clinical import CATEGORIES
-from ehrsatz.sources.hl7v2.fields import field, first, known, number, part, time, word
+from ehrsatz.sources.hl7v2.fields import field, first, known, number, part, time, with_codes, word
 from ehrsatz.sources.hl7v2.file import Hl7File, people_of
-from ehrsatz.sources.hl7v2.people import codes_of, is_attribute
+from ehrsatz.sources.hl7v2.people import is_attribute
 from ehrsatz.terminology.hl7v2 import DOCUMENT, INTERPRETATION, ORDER_STATUS, SECTION, turned
 
 LABORATORY = ("LAB", "CH", "HM", "MB", "BLB", "CP", "IMM", "MCB", "MYC", "SR", "TX", "VR", "BG")  # table 0074
@@ -72,7 +72,7 @@ def _requests(file: Hl7File, events: tuple[str, ...]) -> pl.DataFrame:
         time(part(field(9), 1)).alias("at"),
         field(12).alias("who"),
     )
-    obr = file.rows("OBR", events=events).join(orc, on="ORC", how="left", maintain_order="left")
+    obr = with_codes(file.rows("OBR", events=events), field(4)).join(orc, on="ORC", how="left", maintain_order="left")
     number_ = pl.coalesce(first(field(2)), "placer")
     other = pl.when(~pl.col("ours")).then(pl.coalesce(first(field(3)), "filler"))
     return obr.select(
@@ -87,7 +87,9 @@ def _requests(file: Hl7File, events: tuple[str, ...]) -> pl.DataFrame:
         people_of(pl.coalesce("who", field(16)))[0],
         pl.coalesce("at", time(part(field(6), 1))).alias("asked"),
         time(part(pl.coalesce(field(7), pl.when(~pl.col("ours")).then(field(22))), 1)).alias("observed"),
-        *codes_of(field(4)),
+        "code",
+        "display",
+        "system",
         part(field(31), 1).alias("reason_code"),
         "state",
         field(24).alias("section"),
@@ -137,9 +139,10 @@ def observations(file: Hl7File) -> tuple[pl.DataFrame, pl.DataFrame]:
     attached = rows.filter(kind.is_in(("ED", "RP")))
     if attached.height:
         file.left["OBX-5 of types ED and RP"] += attached.height
-    found = rows.filter(~kind.is_in(("ED", "RP"))).select(
+    rows = with_codes(rows.filter(~kind.is_in(("ED", "RP"))), field(3))
+    found = rows.select(
         "p",
-        _key().alias("observation_id"),
+        _key(rows).alias("observation_id"),
         "patient_id",
         "encounter_id",
         "order_id",
@@ -147,7 +150,9 @@ def observations(file: Hl7File) -> tuple[pl.DataFrame, pl.DataFrame]:
             time(part(field(14), 1)), "observed", pl.when(~pl.col("ours")).then(time(part(pl.col("sent"), 1)))
         ).alias("time"),
         category.alias("category"),
-        *codes_of(field(3)),
+        "code",
+        "display",
+        "system",
         value.alias("value"),
         words.alias("text_value"),
         part(field(6), 1).alias("unit"),
@@ -158,8 +163,10 @@ def observations(file: Hl7File) -> tuple[pl.DataFrame, pl.DataFrame]:
     return found.unique("observation_id", keep="last", maintain_order=True), _narratives(texts)
 
 
-def _key() -> pl.Expr:
+def _key(rows: pl.DataFrame) -> pl.Expr:
     """Our OBX-4; of other makers the result's number with the code, so that a corrected result replaces the former."""
+    if rows["ours"].all() and not rows.select(field(4).is_null().any()).item():
+        return field(4)
     copy = pl.int_range(pl.len()).over("MSH", "OBR", field(3), field(4)).cast(pl.String)
     same = pl.concat_str(pl.col("filler"), first(field(3)), field(4).fill_null(""), copy, separator="/")
     return pl.when(pl.col("ours") & field(4).is_not_null()).then(field(4)).otherwise(pl.coalesce(same, "position"))
