@@ -1,0 +1,341 @@
+"""What was found: conditions, allergies and observations, panels as one row per component.
+
+References
+----------
+HL7, FHIR R4, Condition, AllergyIntolerance and Observation; v3-ObservationInterpretation
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ehrsatz.clinical import CATEGORIES
+from ehrsatz.sources.fhir.elements import (
+    ICD10CM_URI,
+    LOINC_URI,
+    RXNORM_URI,
+    SNOMED_URI,
+    Coded,
+    coding,
+    concept,
+    concepts,
+    number,
+    period,
+    quantity,
+    when,
+)
+from ehrsatz.sources.fhir.reading import Reading, Resource
+
+STATUS = {
+    "active": "active",
+    "recurrence": "active",
+    "relapse": "active",
+    "inactive": "resolved",
+    "remission": "resolved",
+    "resolved": "resolved",
+}
+UNTRUE = ("entered-in-error", "refuted")  # verification statuses of what is not so
+CATEGORY_OF = {"active": "problem-list-item"}  # as the exporter says it; "encounter-diagnosis" for all others
+INTERPRETATION = {
+    "N": "normal",
+    "L": "low",
+    "LU": "low",
+    "H": "high",
+    "HU": "high",
+    "LL": "critical low",
+    "HH": "critical high",
+    "A": "abnormal",
+    "AA": "abnormal",
+}
+ALLERGENS = {"medication": "medication", "biologic": "medication", "food": "food", "environment": "environment"}
+BLOOD_PRESSURE = ("85354-9", "55284-4")
+OXYGEN = "2708-6"  # LOINC's code that the vital-signs profile wants beside that of pulse oximetry, 59408-5
+SMOKING = ("449868002", "8517006", "266919005")  # SNOMED CT codes that say no more than the text of a smoking status
+
+
+# ---------------------------------------------------------------------- conditions
+def condition(resource: Resource, here: Reading) -> None:
+    """Place a condition, unless it is said not to be one."""
+    if isinstance(resource.get("clinicalStatus"), str):
+        here.refuse("STU3 or older")
+    if not is_true(resource, here):
+        return
+    key = here.keyed(resource, "condition")
+    own = here.extensions(resource)
+    status = _word(here, resource, "clinicalStatus", STATUS)
+    (system, code, display), (second, shown) = _two(resource.pop("code", None), here)
+    _category(resource, here, status)
+    onset, ended = when(here, resource, "onset")
+    abatement = resource.pop("abatementDateTime", None)
+    if abatement is None and "abatementPeriod" in resource:
+        abatement = max(filter(None, period(here, "abatementPeriod", resource.pop("abatementPeriod"))), default=None)
+    stages = resource.pop("stage", None) or [{}]
+    summary = concept(here, "stage.summary", stages[0].pop("summary", None))
+    if stages[0]:
+        here.rest("stage", stages[0])
+    if len(stages) > 1:
+        here.lose("stage: further ones", len(stages) - 1)
+    here.add(
+        "condition",
+        condition_id=key,
+        patient_id=here.to("subject", resource.pop("subject", None), "Patient"),
+        encounter_id=here.to("encounter", resource.pop("encounter", None), "Encounter"),
+        system=system,
+        code=code,
+        display=display,
+        snomed_code=second,
+        snomed_display=shown,
+        stage=summary[2] if summary[2] is not None else summary[1],
+        onset=onset,
+        recorded=resource.pop("recordedDate", None),
+        abatement=own.get("abatement") or abatement or ended,
+        status=status,
+    )
+
+
+def _two(value: Resource | None, here: Reading) -> tuple[Coded, tuple[str | None, str | None]]:
+    """The own code of a condition, of the ICD before SNOMED CT, and a code of SNOMED CT beside it."""
+    codings = (value or {}).get("coding") or []
+    if value is None or not codings or (len(codings) == 1 and codings[0].get("userSelected") is not False):
+        return concept(here, "code", value), (None, None)
+    own = next((one for one in codings if one.get("system") == ICD10CM_URI), codings[0])
+    if own.get("system") == SNOMED_URI:
+        own = next((one for one in codings if "icd" in str(one.get("system")).lower()), own)
+    if len(codings) == 1:
+        own = {}  # it is marked as the one beside a code that there is not
+    others = [one for one in codings if one is not own]
+    beside = next((one for one in others if one.get("system") == SNOMED_URI), None)
+    value["coding"] = [own, *(one for one in others if one is not beside)]
+    second = (None, None, None) if beside is None else coding(here, "code", beside)
+    return concept(here, "code", value), (second[1], second[2])
+
+
+def _category(resource: Resource, here: Reading, status: str | None) -> None:
+    """Take the category where it says no more than the status does."""
+    codes = [one.get("code") for kind in resource.get("category", []) for one in kind.get("coding", [])]
+    if codes == [CATEGORY_OF.get(status or "", "encounter-diagnosis")]:
+        del resource["category"]
+
+
+def is_true(resource: Resource, here: Reading) -> bool:
+    """Take the verification status; leave a resource out that is in error or refuted."""
+    codes = {one.get("code") for one in (resource.get("verificationStatus") or {}).get("coding", [])}
+    untrue = next((word for word in UNTRUE if word in codes), None)
+    if untrue is not None:
+        here.leave(untrue)
+        resource.clear()
+        return False
+    if codes == {"confirmed"}:
+        del resource["verificationStatus"]
+    return True
+
+
+def _word(here: Reading, resource: Resource, name: str, words: dict[str, str]) -> str | None:
+    value = resource.pop(name, None)
+    if value is None:
+        return None
+    for one in value.get("coding", []):
+        if one.get("code") in words:
+            return words[one["code"]]
+    here.lose(f"{name}: other words")
+    return None
+
+
+# ---------------------------------------------------------------------- allergies
+def allergy(resource: Resource, here: Reading) -> None:
+    """Place an allergy, unless it is said not to be one."""
+    if isinstance(resource.get("type"), dict):
+        here.refuse("R5 or newer")
+    if isinstance(resource.get("clinicalStatus"), str):
+        here.refuse("STU3 or older")
+    if not is_true(resource, here):
+        return
+    key = here.keyed(resource, "allergy")
+    if {one.get("code") for one in (resource.get("clinicalStatus") or {}).get("coding", [])} == {"active"}:
+        del resource["clinicalStatus"]
+    categories = resource.pop("category", None) or [None]
+    if len(categories) > 1:
+        here.lose("category: further ones", len(categories) - 1)
+    system, code, display = concept(here, "code", resource.pop("code", None), (SNOMED_URI, RXNORM_URI))
+    reactions = resource.pop("reaction", None) or [{}]
+    if len(reactions) > 1:
+        here.lose("reaction: further ones", len(reactions) - 1)
+    reaction = reactions[0]
+    told, what, shown = concepts(here, "reaction.manifestation", reaction.pop("manifestation", None), (SNOMED_URI,))
+    if what is not None and told != SNOMED_URI:
+        here.lose("reaction.manifestation.coding.system")
+    severity = reaction.pop("severity", None)
+    if reaction:
+        here.rest("reaction", reaction)
+    here.add(
+        "allergy",
+        allergy_id=key,
+        patient_id=here.to("patient", resource.pop("patient", None), "Patient"),
+        encounter_id=here.to("encounter", resource.pop("encounter", None), "Encounter"),
+        system=system,
+        code=code,
+        display=display,
+        category=ALLERGENS.get(categories[0]),
+        reaction_code=what,
+        reaction_display=shown,
+        severity=severity,
+        onset=when(here, resource, "onset")[0],
+    )
+
+
+# ---------------------------------------------------------------------- observations
+def observation(resource: Resource, here: Reading) -> None:
+    """Place an observation: its value, and each component as a row of its own."""
+    status = resource.pop("status", None)
+    if status in ("entered-in-error", "cancelled"):
+        here.leave(str(status))
+        resource.clear()
+        return
+    if status != "final" and status is not None:
+        here.lose("status")
+    key = here.keyed(resource, "observation")
+    shared = _shared(resource, here)
+    own = here.extensions(resource)
+    components = resource.pop("component", None)
+    called = resource.pop("code", None)
+    if components and called and here.is_ours:
+        called.pop("text", None)  # of a panel: what its code is called
+    code = _code(here, "code", called)
+    cells = _measured(here, "", resource, own)
+    if components and cells["value"] is None and cells["text_value"] is None:
+        if code[1] not in BLOOD_PRESSURE and not here.is_ours:
+            here.lose("code of a panel")
+    else:
+        here.add("observation", observation_id=key, **shared, **_named(code), **cells)
+    for place, part in enumerate(components or (), 1):
+        own = here.extensions(part)
+        code = _code(here, "component.code", part.pop("code", None))
+        cells = _measured(here, "component.", part, own)
+        here.add("observation", observation_id=own.get("key") or f"{key}#{place}", **shared, **_named(code), **cells)
+        if part:
+            here.rest("component", part)
+
+
+def _named(code: Coded) -> dict[str, str | None]:
+    return {"system": code[0], "code": code[1], "display": code[2]}
+
+
+def _shared(resource: Resource, here: Reading) -> dict[str, Any]:
+    """What all rows of an observation have in common."""
+    time, ended = when(here, resource, "effective")
+    if ended is not None and ended != time:
+        here.lose("effectivePeriod.end")
+    issued = resource.pop("issued", None)
+    if time is None:
+        time = issued
+    elif issued is not None and issued != time:
+        here.lose("issued")
+    orders = resource.pop("basedOn", None) or []
+    if len(orders) > 1:
+        here.lose("basedOn: further ones", len(orders) - 1)
+    return {
+        "patient_id": here.to("subject", resource.pop("subject", None), "Patient"),
+        "encounter_id": here.to("encounter", resource.pop("encounter", None), "Encounter"),
+        "order_id": here.to("basedOn", orders[0], "ServiceRequest") if orders else None,
+        "time": time,
+        "category": _kind(resource.pop("category", None), here),
+    }
+
+
+def _kind(categories: list[Resource] | None, here: Reading) -> str | None:
+    if not categories:
+        return None
+    found = [one.get("code") for kind in categories for one in kind.get("coding", [])]
+    known = [code for code in found if code in CATEGORIES]
+    if len(found) != 1 or not known:
+        here.lose("category: other words", max(len(found) - bool(known), 1))
+    return known[0] if known else None
+
+
+def _code(here: Reading, name: str, value: Resource | None) -> Coded:
+    codings = (value or {}).get("coding") or []
+    if value is not None and len(codings) == 2 and codings[1].get("code") == OXYGEN:
+        codings.pop()
+    return concept(here, name, value, (LOINC_URI,))
+
+
+def _measured(here: Reading, path: str, element: Resource, own: dict[str, Any]) -> dict[str, Any]:
+    """Take value, unit, range and interpretation of an observation or a component."""
+    value, unit, text = _value(here, path, element)
+    absent = element.pop("dataAbsentReason", None)
+    if absent is not None and {one.get("code") for one in absent.get("coding", [])} != {"unknown"}:
+        here.lose(f"{path}dataAbsentReason")
+    low = high = None
+    ranges = element.pop("referenceRange", None)
+    if ranges:
+        if len(ranges) > 1:
+            here.lose(f"{path}referenceRange: further ones", len(ranges) - 1)
+        first = ranges[0]
+        low, _, _ = quantity(here, f"{path}referenceRange.low", first.pop("low", None))
+        high, _, _ = quantity(here, f"{path}referenceRange.high", first.pop("high", None))
+        if first:
+            here.rest(f"{path}referenceRange", first)
+    judged = element.pop("interpretation", None)
+    word = None
+    if judged:
+        codes = [one.get("code") for kind in judged for one in kind.get("coding", [])]
+        word = next((INTERPRETATION[code] for code in codes if code in INTERPRETATION), None)
+        if word is None or len(codes) > 1:
+            here.lose(f"{path}interpretation: other words")
+    return {
+        "value": value,
+        "text_value": own.get("text-value") or text,
+        "unit": own.get("unit") or unit,
+        "low": low,
+        "high": high,
+        "interpretation": word,
+    }
+
+
+def _value(here: Reading, path: str, element: Resource) -> tuple[float | None, str | None, str | None]:
+    """Number, unit and text of a value of any type."""
+    if "valueQuantity" in element:
+        return quantity(here, f"{path}valueQuantity", element.pop("valueQuantity"))
+    if "valueString" in element:
+        return None, None, element.pop("valueString")
+    if "valueCodeableConcept" in element:
+        return None, None, _answer(here, path, element.pop("valueCodeableConcept"))
+    if "valueInteger" in element:
+        return number(element.pop("valueInteger")), None, None
+    if "valueBoolean" in element:
+        return None, None, "true" if element.pop("valueBoolean") else "false"
+    for name in ("valueDateTime", "valueTime"):
+        if name in element:
+            return None, None, element.pop(name)
+    if "valuePeriod" in element:
+        return None, None, "/".join(one or ".." for one in period(here, "valuePeriod", element.pop("valuePeriod")))
+    for name, parts, sign in (("valueRange", ("low", "high"), "-"), ("valueRatio", ("numerator", "denominator"), ":")):
+        if name in element:
+            return _pair(here, f"{path}{name}", element.pop(name), parts, sign)
+    return None, None, None
+
+
+def _pair(
+    here: Reading, name: str, value: Resource, parts: tuple[str, str], sign: str
+) -> tuple[float | None, str | None, str | None]:
+    """A range or a ratio as a text, as in "1:128"; with the unit where both ends have the same."""
+    ends = [quantity(here, f"{name}.{part}", value.pop(part, None)) for part in parts]
+    units = {unit for amount, unit, text in ends if unit is not None}
+    if len(units) > 1:
+        here.lose(f"{name}.unit")
+    shown = [text or ("" if amount is None else f"{amount:g}") for amount, _, text in ends]
+    return None, units.pop() if len(units) == 1 else None, sign.join(shown)
+
+
+def _answer(here: Reading, path: str, value: Resource) -> str | None:
+    """The text of a coded value; the code has no place."""
+    name = f"{path}valueCodeableConcept"
+    text = value.get("text")
+    codings = value.get("coding") or []
+    shown = text if text is not None else next((one["display"] for one in codings if one.get("display")), None)
+    if shown is None:
+        shown = next((one["code"] for one in codings if one.get("code")), None)
+    codes = sum(one.get("code") not in (None, shown, *SMOKING) for one in codings)
+    if codes:
+        here.lose(f"{name}.coding.code", codes)
+    return shown
