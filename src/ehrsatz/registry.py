@@ -152,6 +152,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sdtm": "ehrsatz.exporters.sdtm.exporter:SdtmExporter",
         "hl7v2": "ehrsatz.exporters.hl7v2.feed:Hl7v2Exporter",
         "ccda": "ehrsatz.exporters.ccda.exporter:CcdaExporter",
+        "x12": "ehrsatz.exporters.x12.exporter:X12Exporter",
     },
     "sources": {
         "csv": "ehrsatz.sources.csv:CsvSource",
@@ -167,6 +168,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sdtm": "ehrsatz.sources.sdtm.reader:SdtmSource",
         "hl7v2": "ehrsatz.sources.hl7v2.reader:Hl7v2Source",
         "ccda": "ehrsatz.sources.ccda.source:CcdaSource",
+        "x12": "ehrsatz.sources.x12.source:X12Source",
         "synthea": "ehrsatz.sources.synthea.reader:SyntheaSource",
     },
 }

@@ -43,7 +43,8 @@ class Loss:
     reason
         Why, in one sentence.
     rows
-        The rows concerned, as an expression over the table's own columns; all where None.
+        The rows concerned, as an expression over the table's own columns, and over those of the rows that its links
+        lead to, named "claim_id.status"; all where None.
     keeps
         What is left of the column, as an expression over the table's own columns, as a time without its seconds;
         nothing where None. It is applied to both sides, with `rows` to the reference alone.

@@ -66,8 +66,24 @@ def compare(reference: Dataset, found: Dataset, losses: Sequence[Loss] = ()) -> 
         of_table = [one for one in losses if one.table == table.name]
         if any(one.column is None and one.rows is None for one in of_table):
             continue
-        out += _of_table(table, wide.tables[table.name], back.tables[table.name], of_table)
+        reference_rows = _with_linked(table, wide, of_table)
+        out += _of_table(table, reference_rows, back.tables[table.name], of_table)
     return out
+
+
+def _with_linked(table: Table, wide: Dataset, losses: Sequence[Loss]) -> pl.DataFrame:
+    """Attach the columns of linked rows that losses name, as "claim_id.status"."""
+    frame = wide.tables[table.name]
+    named = {name for one in losses if one.rows is not None for name in one.rows.meta.root_names() if "." in name}
+    for link in table.links:
+        of_link = sorted(name for name in named if name.startswith(f"{link.column}."))
+        if of_link:
+            held = wide.tables[link.to_table].select(
+                pl.col(link.to_column).alias(link.column),
+                *(pl.col(name.partition(".")[2]).alias(name) for name in of_link),
+            )
+            frame = frame.join(held, on=link.column, how="left", maintain_order="left")
+    return frame
 
 
 def carried(table: Table, losses: Sequence[Loss]) -> list[str]:
