@@ -11,6 +11,7 @@ HL7, FHIR R4 (4.0.1), http://hl7.org/fhir/R4/http.html#transaction and http://hl
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -26,7 +27,7 @@ from ehrsatz.exporters.fhir.sequence import KINDS, LOSSES, of_world
 from ehrsatz.exporters.fhir.text import BASE, glue
 
 ENTRIES = 1_000  # of a Bundle of hospitals at most
-AT_ONCE = 32  # patients whose Bundles are held in memory
+AT_ONCE = 40_000  # rows of the tables whose text is held in memory, the last patient's beyond them aside
 
 
 class BundleExporter(Clinical):
@@ -84,6 +85,7 @@ class _Texts:
 
     def __init__(self, dataset: Dataset, named: list[str]) -> None:
         self.dataset, self.named = dataset, named
+        self.starts = _starts(dataset)
         self.first, self.held = 0, []  # type: tuple[int, list[str]]
 
     def put(self, number: int) -> Put:
@@ -91,14 +93,15 @@ class _Texts:
 
         def put(path: Path) -> None:
             if not self.first <= number < self.first + len(self.held):
-                self.first = number - number % AT_ONCE
-                self.held = self._made(self.first)
+                at = bisect_right(self.starts, number) - 1
+                self.first, self.held = self.starts[at], []  # what was held is let go before more is made
+                self.held = self._made(*self.starts[at : at + 2])
             _write(path, self.held[number - self.first])
 
         return put
 
-    def _made(self, first: int) -> list[str]:
-        few = self.dataset.tables["patient"][first : first + AT_ONCE]
+    def _made(self, first: int, last: int) -> list[str]:
+        few = self.dataset.tables["patient"][first:last]
         mine = few["patient_id"].implode()
         tables = {
             name: frame if name in WORLD else frame.filter(pl.col("patient_id").is_in(mine))
@@ -109,8 +112,19 @@ class _Texts:
         whole = pl.concat(list(_entries(records)))
         by_patient = whole.group_by("patient_id:id", maintain_order=True).agg(pl.col("entry").str.join(",\n"))
         texts = dict(by_patient.iter_rows())
-        meta = records.meta()
-        return [_bundle(name, meta, texts[name]) for name in self.named[first : first + AT_ONCE]]
+        return [_bundle(name, records.meta(), texts[name]) for name in self.named[first:last]]
+
+
+def _starts(dataset: Dataset) -> list[int]:
+    """Positions of the patients with whom a new stretch of about as many rows begins; and the number of patients."""
+    owners = [frame.select("patient_id") for name, frame in dataset.tables.items() if name not in WORLD]
+    sizes = pl.concat(owners).group_by("patient_id").len()
+    people = (
+        dataset.tables["patient"].select("patient_id").join(sizes, on="patient_id", how="left", maintain_order="left")
+    )
+    stretch = (people["len"].cum_sum() // AT_ONCE).to_list()
+    begins = [at for at, number in enumerate(stretch) if at == 0 or number != stretch[at - 1]]
+    return [*begins, people.height]
 
 
 def _known(tables: Mapping[str, pl.DataFrame], few: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

@@ -9,6 +9,8 @@ us-core-allergyintolerance; FHIR R4, Condition, invariant con-4.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from ehrsatz.clinical import LOINC
@@ -144,7 +146,10 @@ def allergies(records: Records) -> Resources:
 
 def observations(records: Records) -> list[Resources]:
     """Return single observations, and panels of systolic and diastolic pressure of one moment."""
-    singles, panels = paired(records["observation"])
+    frame = records["observation"]
+    panels = paired(frame)
+    taken = pl.concat([panels["observation_id"], panels["observation_id:dia"]])
+    singles = frame.with_columns(frame["observation_id"].is_in(taken.implode()).not_().alias("(single)"))
     of_smoking = (
         pl.col("category").eq_missing("social-history")
         & pl.col("code").eq_missing(SMOKING_STATUS)
@@ -180,8 +185,7 @@ def observations(records: Records) -> list[Resources]:
         *_judged(""),
         meta=_meta(records),
     )
-    if not panels.height:
-        return [single]
+    single = replace(single, where=pl.col("(single)"))
     panel = records.made(
         "Observation",
         panels,
@@ -194,12 +198,12 @@ def observations(records: Records) -> list[Resources]:
     return [single, panel]
 
 
-def paired(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split observations into single ones and pairs of blood pressures of one moment.
+def paired(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the pairs of blood pressures of one moment among observations.
 
     Returns
     -------
-    The single rows in their order, and systolic rows with the diastolic one's cells in columns of the suffix ":dia".
+    The systolic rows that have a diastolic one, whose cells stand in columns of the suffix ":dia".
     """
     moment_of = ["patient_id", "encounter_id", "order_id", "time", "category", "(copy)"]
     usable = (
@@ -209,15 +213,11 @@ def paired(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         & pl.col("text_value").is_null()
     )
     pressures = frame.filter(pl.col("code").is_in([SYSTOLIC, DIASTOLIC]) & usable)
-    if not pressures.height:
-        return frame, pressures
     numbered = pressures.with_columns(
         pl.int_range(pl.len()).over(*moment_of[:-1], "code").alias("(copy)")
     )  # the first with the first, where a moment has several
     upper, lower = (numbered.filter(pl.col("code") == code) for code in (SYSTOLIC, DIASTOLIC))
-    both = upper.join(lower, on=moment_of, how="inner", suffix=":dia", nulls_equal=True, maintain_order="left")
-    taken = pl.concat([both["observation_id"], both["observation_id:dia"]])
-    return frame.filter(~pl.col("observation_id").is_in(taken.implode())), both
+    return upper.join(lower, on=moment_of, how="inner", suffix=":dia", nulls_equal=True, maintain_order="left")
 
 
 def _shared(*, is_keyed: bool = True) -> list[pl.Expr | str | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from ehrsatz.exporters.fhir.plans import visit
-from ehrsatz.exporters.fhir.records import Records, Resources, keyed
+from ehrsatz.exporters.fhir.records import SLICE, Records, Resources, keyed
 from ehrsatz.exporters.fhir.text import (
     ABSENT,
     BASE,
@@ -62,10 +62,11 @@ def coverages(records: Records) -> Resources:
 
 def claims(records: Records) -> Resources:
     """Return the claims with their lines."""
-    lines = (
+    told = (
         records["claim_line"].filter(pl.col("claim_id").is_not_null()).sort("claim_id", "number", maintain_order=True)
     )
-    lines = lines.select("claim_id", _item().alias("items"))
+    pieces = [piece.select("claim_id", items=_item()) for piece in told.iter_slices(SLICE)]  # bounds what is held
+    lines = pl.concat(pieces or [told.select("claim_id", items=pl.lit(None, pl.String))])
     lines = lines.group_by("claim_id", maintain_order=True).agg(pl.col("items").str.join(","))
     frame = _with_visit(records, records["claim"]).join(lines, on="claim_id", how="left", maintain_order="left")
     return records.made(

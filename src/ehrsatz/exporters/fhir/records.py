@@ -23,7 +23,7 @@ from ehrsatz.exporters.fhir import keys
 from ehrsatz.exporters.fhir.text import BASE, TERMS, UCUM_URI, escape, expression, glue, identifier, thing
 from ehrsatz.terminology import units
 
-SLICE = 32_768  # rows whose text is held at a time
+SLICE = 8_192  # rows whose text is held at a time
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 LIKE_ICD10CM = r"^[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?$"
@@ -44,17 +44,21 @@ class Resources:
         Column that holds the logical id.
     line
         The resource's JSON, as an expression over the frame.
+    where
+        Which rows make one, as an expression over the frame; all where None.
     """
 
     kind: str
     frame: pl.DataFrame
     id: str
     line: pl.Expr
+    where: pl.Expr | None = None
 
     def slices(self, **columns: pl.Expr) -> Iterator[pl.DataFrame]:
         """Return columns made of the frame, a bounded number of rows at a time."""
         for piece in self.frame.iter_slices(SLICE):
-            yield piece.lazy().select(**columns).collect()
+            wanted = piece if self.where is None else piece.filter(self.where)
+            yield wanted.lazy().select(**columns).collect()
 
 
 class Records:

@@ -112,9 +112,10 @@ def reports(records: Records) -> Resources:
     of_order = records["order"].select(
         "order_id", pl.col("system:uri").alias("order:uri"), pl.col("code").alias("order:code")
     )
-    single, panel = paired(records["observation"])
-    seen = pl.concat([one.select("order_id", "observation_id:id") for one in (single, panel)])
-    seen = seen.join(records["report"].select("order_id").drop_nulls().unique(), on="order_id", how="semi")
+    reported = records["report"]["order_id"].drop_nulls().unique()
+    seen = records["observation"].filter(pl.col("order_id").is_in(reported.implode()))
+    lower = paired(seen)["observation_id:dia"]  # within the panel of the upper one
+    seen = seen.filter(pl.col("observation_id").is_in(lower.implode()).not_())
     results = seen.group_by("order_id", maintain_order=True).agg(
         reference("Observation", "observation_id").str.join(",").alias("results")
     )
