@@ -144,6 +144,29 @@ def test_the_shards_of_a_folder_are_its_parts(tmp_path: Path) -> None:
     assert one.tables["patient"]["patient_id"].to_list() == ["1"]
 
 
+def test_a_subject_in_two_shards_is_one_patient_all_the_same(tmp_path: Path) -> None:
+    for number in (0, 1):
+        rows = [(1, DAY, "LAB//1//mg"), (2 + number, DAY, "GENDER//M")]
+        write(tmp_path, rows, name=f"data/{number}.parquet", numeric_value=[1.5, None])
+    found = quietly(tmp_path)
+    assert found.tables["patient"]["patient_id"].to_list() == ["1", "2", "3"]
+    assert found.tables["observation"]["observation_id"].to_list() == ["1-observation-1", "1-observation-2"]
+    assert unplaced(found) == {}
+
+
+def test_row_groups_are_read_one_after_the_other(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = pl.read_parquet(data_dir / "mimic4_demo_meds" / "events.parquet").head(30_000)
+    events.write_parquet(tmp_path / "events.parquet", row_group_size=1000)
+    whole = quietly(tmp_path)
+    monkeypatch.setattr("ehrsatz.sources.meds.reader.ROWS_AT_ONCE", 1)
+    pieces = quietly(tmp_path)
+    assert unplaced(pieces) == unplaced(whole)
+    for name, frame in whole.tables.items():
+        assert frame.sort(frame.columns[0]).equals(pieces.tables[name].sort(frame.columns[0])), name
+
+
 # ---------------------------------------------------------------------- bad input
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata").mkdir()

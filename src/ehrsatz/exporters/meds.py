@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
@@ -26,7 +26,11 @@ from ehrsatz.exporters.base import Clinical, Loss, Put, aside, writing
 from ehrsatz.layouts import meds as layout
 from ehrsatz.layouts.meds import EVENTS, EXTRA, SEPARATOR, Event
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SUBJECTS_A_SHARD = 10_000_000  # numbers of subjects of shard k begin at k times this, plus one
+SUBJECTS_AT_ONCE = 128  # rows of the wide events are many: so many subjects are in memory at a time
 METADATA = ("codes.parquet", "subject_splits.parquet", "dataset.json")
 DESCRIPTION = "Fabricated records made by ehrsatz: no real patient is in them, and they are not for care."
 _WORLD = "MEDS holds what happens to subjects; of {} it keeps only the key in the events."
@@ -52,7 +56,7 @@ class MedsExporter(Clinical):
     def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
         if not patients:
             return {}
-        return {f"data/{part or 0}.parquet": lambda path: _to_parquet(events(dataset, part or 0), path)}
+        return {f"data/{part or 0}.parquet": lambda path: _write(dataset, part or 0, path)}
 
     def finish(self, folder: str | Path) -> tuple[Path, ...]:
         """Write the metadata over all shards: codes with their names, splits, and what the data set is.
@@ -82,12 +86,14 @@ class MedsExporter(Clinical):
 
     def _read_back(self, path: Path) -> str:
         try:
-            frame = pl.read_parquet(path)
+            names = list(pl.read_parquet_schema(path))
+            needed: list[str] = [name for name in ("subject_id", "time", "code") if name in names]
+            frame = pl.read_parquet(path, columns=needed)
         except (pl.exceptions.PolarsError, OSError):
             return "is damaged"
         if path.parent.name == "metadata":
             return "" if frame.height else "holds no rows"
-        if list(frame.columns) != [*layout.CORE, *EXTRA]:
+        if names != [*layout.CORE, *EXTRA]:
             return "has other columns"
         if frame["subject_id"].null_count() or frame["code"].null_count():
             return "events without a subject or a code"
@@ -102,8 +108,8 @@ class MedsExporter(Clinical):
 
 
 # ---------------------------------------------------------------------- events
-def events(dataset: Dataset, part: int) -> pl.DataFrame:
-    """Return the events of a shard, sorted by subject and time, with all columns of the layout.
+def events(dataset: Dataset, part: int) -> Iterator[pl.DataFrame]:
+    """Yield the events of a shard, some subjects at a time, sorted by subject and time, with all columns of the layout.
 
     Raises
     ------
@@ -116,12 +122,22 @@ def events(dataset: Dataset, part: int) -> pl.DataFrame:
             f"Expected fewer than {SUBJECTS_A_SHARD:,} subjects in a shard.", "There are more.", "Use smaller shards."
         )
     subjects = patient.select("patient_id", subject_id=pl.int_range(1, pl.len() + 1) + part * SUBJECTS_A_SHARD)
-    numbered = patient.join(subjects, on="patient_id", how="left", maintain_order="left")
-    frames = [*_of_patients(numbered)]
+    tables = {"patient": patient, **{one.table: dataset.tables[one.table] for one in EVENTS}}
+    numbered = {
+        name: frame.join(subjects, on="patient_id", how="inner", maintain_order="left")
+        for name, frame in tables.items()
+    }
+    for start in range(0, max(patient.height, 1), SUBJECTS_AT_ONCE):
+        low = part * SUBJECTS_A_SHARD + start + 1
+        mine = pl.col("subject_id").is_between(low, low + SUBJECTS_AT_ONCE - 1)
+        yield _sorted({name: frame.filter(mine) for name, frame in numbered.items()})
+
+
+def _sorted(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    frames = _of_patients(tables["patient"])
     for one in EVENTS:
-        table = dataset.tables[one.table]
-        if table.height:
-            frames += _of_table(one, table.join(subjects, on="patient_id", how="inner", maintain_order="left"))
+        if tables[one.table].height:
+            frames += _of_table(one, tables[one.table])
     whole = pl.concat(frames, how="diagonal")
     absent = [pl.lit(None, kind).alias(name) for name, kind in EXTRA.items() if name not in whole.columns]
     return (
@@ -229,10 +245,25 @@ def _code(one: Event, coded: bool) -> Callable[[str], pl.Expr]:
 
 
 # ---------------------------------------------------------------------- files
-def _to_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """Write with the Arrow types that the standard names: short strings but for `text_value`."""
-    import pyarrow as pa
+def _write(dataset: Dataset, part: int, path: Path) -> None:
+    """Write a shard, a row group for some subjects."""
     import pyarrow.parquet as pq
+
+    shape = _arrow_schema({**layout.CORE, **EXTRA})
+    with pq.ParquetWriter(path, shape, compression="zstd") as writer:
+        for frame in events(dataset, part):
+            writer.write_table(frame.to_arrow().cast(shape))
+
+
+def _to_parquet(frame: pl.DataFrame, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(frame.to_arrow().cast(_arrow_schema(frame.schema)), path, compression="zstd")
+
+
+def _arrow_schema(columns: Mapping[str, pl.DataType]) -> pa.Schema:
+    """Return the Arrow types that the standard names: short strings but for `text_value`."""
+    import pyarrow as pa
 
     kinds: dict[Any, Any] = {
         pl.Int64: pa.int64(),
@@ -243,15 +274,14 @@ def _to_parquet(frame: pl.DataFrame, path: Path) -> None:
         pl.List: pa.list_(pa.string()),
     }
     needed = {"subject_id", "code", "split"}
-    fields = [
+    return pa.schema(
         pa.field(
             name,
             pa.large_string() if name == "text_value" else kinds[kind.base_type()],
             nullable=name not in needed,
         )
-        for name, kind in frame.schema.items()
-    ]
-    pq.write_table(frame.to_arrow().cast(pa.schema(fields)), path, compression="zstd")
+        for name, kind in columns.items()
+    )
 
 
 def _codes(shards: list[Path]) -> pl.DataFrame:
