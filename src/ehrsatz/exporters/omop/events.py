@@ -13,7 +13,11 @@ _VISIT = ("visit_occurrence_id", "visit_detail_id")
 
 
 def add_conditions(shard: Shard) -> None:
-    """Add condition_occurrence, and stages as measurements that lead to it."""
+    """Add condition_occurrence, and stages as measurements that lead to it.
+
+    A condition that bears a SNOMED code comes from a problem list, one that does not from a bill: so that a code that
+    only Athena maps is not taken for one of the records.
+    """
     held = shard.placed("condition")
     source = shard.codes.of(held, "Condition")
     meant = shard.codes.of(held, "Condition", prefix="snomed_", system="SNOMED-CT")
@@ -25,7 +29,10 @@ def add_conditions(shard: Shard) -> None:
         pl.col("onset").alias("condition_start_datetime"),
         pl.col("abatement").dt.date().alias("condition_end_date"),
         pl.col("abatement").alias("condition_end_datetime"),
-        pl.lit(known.PROBLEM).alias("condition_type_concept_id"),
+        pl.when(pl.col("snomed_code").is_null())
+        .then(known.BILLED)
+        .otherwise(known.PROBLEM)
+        .alias("condition_type_concept_id"),
         *_VISIT,
         cut("code").alias("condition_source_value"),
         source.alias("condition_source_concept_id"),

@@ -1,6 +1,7 @@
 """Rows whose standard concept is of another domain go to the table of that domain, as the CDM asks.
 
-Only codes that a user's Athena maps are concerned. What leads to a row that moves leads to its new place.
+Only codes that a user's Athena maps are concerned. What leads to a row that moves leads to its new place. The tables of
+results have no end and no status: both are told in words there, as in "resolved, until 1974-10-08 14:04:00".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from ehrsatz.exporters.omop.costs import DOMAINS
+from ehrsatz.exporters.targets import TIME
 from ehrsatz.terminology.omop import known
 
 TABLES = {
@@ -20,7 +22,13 @@ TABLES = {
     "Measurement": "measurement",
     "Observation": "observation",
 }
-_MOVABLE = {known.PROBLEM, known.PRESCRIPTION, known.ADMINISTERED, known.ENCOUNTER}  # orders and care plans stay
+_MOVABLE = {
+    known.PROBLEM,
+    known.BILLED,
+    known.PRESCRIPTION,
+    known.ADMINISTERED,
+    known.ENCOUNTER,
+}  # orders and care plans stay
 _NAMES = {  # table -> concept, source concept, source value, type, day, time, last day, last time
     "condition_occurrence": ("condition", "condition_start", "condition_end"),
     "drug_exposure": ("drug", "drug_exposure_start", "drug_exposure_end"),
@@ -92,6 +100,13 @@ def _turned(rows: pl.DataFrame, source: str, target: str) -> pl.DataFrame:
     if ends and last:
         until = pl.coalesce(f"{last}_date", f"{first}_date") if target == "drug_exposure" else pl.col(f"{last}_date")
         held += [until.alias(f"{ends}_date"), pl.col(f"{last}_datetime").alias(f"{ends}_datetime")]
+    elif last:
+        status = (
+            pl.col("condition_status_source_value") if source == "condition_occurrence" else pl.lit(None, pl.String)
+        )
+        ended = pl.concat_str(pl.lit("until "), pl.col(f"{last}_datetime").dt.strftime(TIME))
+        text = pl.concat_str(status, ended, separator=", ", ignore_nulls=True).replace("", None)
+        held.append(text.alias("value_source_value" if target == "measurement" else "value_as_string"))
     return rows.select(held)
 
 

@@ -12,7 +12,18 @@ from ehrsatz.terminology.omop import known
 
 LOCAL = "ehrsatz "  # before the names of our own vocabularies
 OMOP = "OMOP"  # system of a code that is a concept id, where nothing says what it stands for
-_KINDS = {"concept_id": pl.Int64, "system": pl.String, "code": pl.String, "display": pl.String, "vocabulary": pl.String}
+_KINDS = {
+    "concept_id": pl.Int64,
+    "system": pl.String,
+    "code": pl.String,
+    "display": pl.String,
+    "vocabulary": pl.String,
+    "domain": pl.String,
+}
+
+_READ = {"concept_id": pl.Int64} | dict.fromkeys(
+    ("concept_name", "vocabulary_id", "concept_class_id", "concept_code", "domain_id"), pl.String
+)
 
 
 class Concepts:
@@ -49,16 +60,10 @@ class Concepts:
         held = set(rows["concept_id"].to_list())
         known_here = [one for number, one in known.concepts().items() if number in set(wanted) - held]
         extra = pl.DataFrame(
-            [
-                (one.concept_id, one.concept_name, one.vocabulary_id, one.concept_class_id, one.concept_code)
-                for one in known_here
-            ],
-            schema={
-                "concept_id": pl.Int64, "concept_name": pl.String, "vocabulary_id": pl.String,
-                "concept_class_id": pl.String, "concept_code": pl.String,
-            },
+            [tuple(getattr(one, name) for name in _READ) for one in known_here],
+            schema=_READ,
             orient="row",
-        )  # fmt: skip
+        )
         rows = pl.concat([rows.select(extra.columns), extra])
         local = pl.col("vocabulary_id").str.starts_with(LOCAL)
         bare = pl.col("vocabulary_id").str.strip_prefix(LOCAL)
@@ -83,6 +88,7 @@ class Concepts:
             pl.col("concept_code").alias("code"),
             "display",
             pl.col("vocabulary_id").alias("vocabulary"),
+            pl.col("domain_id").alias("domain"),
         )
 
     def _vocabularies(self, wanted: list[str]) -> dict[str, str]:
@@ -96,8 +102,8 @@ class Concepts:
     def coded(self, rows: pl.DataFrame, table: str, prefix: str) -> pl.DataFrame:
         """Add `system`, `code`, `display` to rows, and `(standard)` and so on of the standard concept.
 
-        The source concept tells the code; else the standard concept; else the source value, without a system; else the
-        number of the concept itself.
+        The source concept tells the code, unless it is of another domain than the standard concept; else the standard
+        concept; else the source value, without a system; else the number of the concept itself.
 
         Parameters
         ----------
@@ -111,7 +117,14 @@ class Concepts:
         standard, source, value = f"{prefix}_concept_id", f"{prefix}_source_concept_id", f"{prefix}_source_value"
         every = self.table([rows[standard], rows[source]])
         first = every.rename(
-            {"concept_id": source, "system": "(s)", "code": "(c)", "display": "(d)", "vocabulary": "(v)"}
+            {
+                "concept_id": source,
+                "system": "(s)",
+                "code": "(c)",
+                "display": "(d)",
+                "vocabulary": "(v)",
+                "domain": "(domain)",
+            }
         )
         second = every.rename(
             {
@@ -120,11 +133,13 @@ class Concepts:
                 "code": "(standard code)",
                 "display": "(standard display)",
                 "vocabulary": "(standard vocabulary)",
+                "domain": "(standard domain)",
             }
         )
         out = rows.join(first, on=source, how="left", maintain_order="left")
         out = out.join(second, on=standard, how="left", maintain_order="left")
-        by_source = pl.col("(c)").is_not_null()
+        fits = pl.lit(True) if self.own else ~pl.col("(domain)").ne(pl.col("(standard domain)")).fill_null(False)
+        by_source = pl.col("(c)").is_not_null() & fits
         by_standard = ~by_source & pl.col("(standard code)").is_not_null()
         by_value = ~by_source & ~by_standard & pl.col(value).is_not_null()
         by_number = ~by_source & ~by_standard & ~by_value & (pl.col(standard) != known.NONE)
@@ -140,7 +155,7 @@ class Concepts:
             self.left[f"{table}.{standard}: concepts without vocabulary, kept as numbers"] += numbers
             none = out["code"].is_null().sum()
             self.left[f"{table}.{standard}: rows without a code"] += int(none)
-        return out.rename({"(v)": "(vocabulary)"}).drop("(s)", "(c)", "(d)")
+        return out.rename({"(v)": "(vocabulary)"}).drop("(s)", "(c)", "(d)", "(domain)")
 
     def named(self, ids: pl.Series) -> pl.Series:
         """Return displays of concepts."""

@@ -9,6 +9,7 @@ from ehrsatz.sources.omop.people import Read
 from ehrsatz.terminology.omop import known
 
 STAGE = "stage"
+EVENTS = ("condition_occurrence", "drug_exposure", "procedure_occurrence", "measurement", "observation")
 _CLASSES = {number: word for word, number in known.VISITS.items()}
 _FOREIGN = {  # further kinds of visits, and what an outpatient visit is where wellness has no concept
     9202: "ambulatory",
@@ -105,15 +106,33 @@ def encounters(read: Read, providers: pl.DataFrame, sites: pl.DataFrame) -> tupl
     return out, visits
 
 
-def visited(rows: pl.DataFrame, visits: pl.DataFrame) -> pl.DataFrame:
-    """Add encounter_id: of the detail where there is one, else of the visit."""
+def visited(rows: pl.DataFrame, visits: pl.DataFrame, read: Read, table: str) -> pl.DataFrame:
+    """Add encounter_id: of the detail where there is one, else of the visit; count visits that are not there."""
     tops = visits.filter(pl.col("visit_detail_id").is_null()).select(
         "visit_occurrence_id", pl.col("encounter_id").alias("(visit)")
     )
     inner = visits.drop_nulls("visit_detail_id").select("visit_detail_id", pl.col("encounter_id").alias("(detail)"))
     out = rows.join(tops, on="visit_occurrence_id", how="left", maintain_order="left")
     out = out.join(inner, on="visit_detail_id", how="left", maintain_order="left")
+    lost = out.filter((pl.col("visit_occurrence_id") > 0) & pl.coalesce("(detail)", "(visit)").is_null()).height
+    read.left[f"{table}.visit_occurrence_id: leads to no visit"] += lost
     return out.with_columns(pl.coalesce("(detail)", "(visit)").alias("encounter_id")).drop("(detail)", "(visit)")
+
+
+def moved_key(source: pl.Expr, target: str, number: pl.Expr) -> pl.Expr:
+    """Return the id that a row of one table has in another that it is brought back to: below zero, as no other has.
+
+    Parameters
+    ----------
+    source
+        Name of the table that it lies in.
+    target
+        Name of the table that it belongs to.
+    number
+        Its id where it lies.
+    """
+    rank = source.replace_strict({name: n for n, name in enumerate(EVENTS, 1)}, default=0, return_dtype=pl.Int64)
+    return pl.when(source == target).then(number).otherwise(-(number * 10 + rank))
 
 
 def _key(column: str, prefix: str = "") -> pl.Expr:
@@ -135,6 +154,8 @@ def conditions(rows: pl.DataFrame, read: Read, stages: pl.DataFrame) -> pl.DataF
         & (pl.col("condition_concept_id") != pl.col("condition_source_concept_id").fill_null(known.NONE))
         & pl.col("code").ne_missing(pl.col("(standard code)"))
     )
+    if read.own:
+        other = pl.col("condition_type_concept_id") == known.PROBLEM
     status = pl.col("condition_status_source_value")
     return rows.join(stages, on="condition_occurrence_id", how="left", maintain_order="left").select(
         _key("condition_occurrence_id").alias("condition_id"),

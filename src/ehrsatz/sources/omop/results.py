@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ehrsatz.sources.omop.events import STAGE
+from ehrsatz.sources.omop.events import STAGE, moved_key
 from ehrsatz.sources.omop.people import ATTRIBUTES, Read
 from ehrsatz.terminology.omop import known
 
@@ -27,13 +27,14 @@ _ORDER_FIELD = known.FIELD_OF["procedure_occurrence"]
 
 def stages(rows: pl.DataFrame, read: Read) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split the stages of conditions from measurements: (measurements, condition_occurrence_id and stage)."""
-    field = known.FIELD_OF["condition_occurrence"]
-    ours = (pl.col("meas_event_field_concept_id") == field) & (pl.col("measurement_source_value") == STAGE)
-    ours = (ours & (pl.col("measurement_concept_id") == known.NONE)).fill_null(False)
+    ours = (pl.col("measurement_source_value") == STAGE) & (pl.col("measurement_concept_id") == known.NONE)
+    ours = (ours & pl.col("measurement_event_id").is_not_null()).fill_null(False)
     if not read.own:
         ours = pl.lit(False)
+    table = pl.col("meas_event_field_concept_id").replace_strict(known.FIELDS, default=None, return_dtype=pl.String)
     told = rows.filter(ours).select(
-        pl.col("measurement_event_id").alias("condition_occurrence_id"), pl.col("value_source_value").alias("stage")
+        moved_key(table, "condition_occurrence", pl.col("measurement_event_id")).alias("condition_occurrence_id"),
+        pl.col("value_source_value").alias("stage"),
     )
     return rows.filter(~ours), told.unique("condition_occurrence_id", keep="first")
 

@@ -103,19 +103,19 @@ def _frames(read: Read, *, world: bool) -> dict[str, pl.DataFrame]:
     drugs = _event(read, "drug_exposure", "drug", visits, providers)
     procedures = _event(read, "procedure_occurrence", "procedure", visits, providers)
     devices = _event(read, "device_exposure", "device", visits)
-    measured = _event(read, "measurement", "measurement", visits)
-    observed = _event(read, "observation", "observation", visits)
-    reports, texts = results.reports(events.visited(read.rows("note"), visits), read)
+    measured = _event(read, "measurement", "measurement", visits, providers)
+    observed = _event(read, "observation", "observation", visits, providers)
+    reports, texts = results.reports(events.visited(read.rows("note"), visits, read, "note"), read)
     measured, stages = results.stages(measured, read)
-    said = results.said(observed, read, texts["observation"])
+    plain, spoken = measured, observed
     if read.own:
+        plain, spoken = measured.filter(~_strayed("measurement")), observed.filter(~_strayed("observation"))
         conditions, drugs, procedures = _returned(conditions, drugs, procedures, measured, observed)
-        measured = measured.filter(~_strayed("measurement"))
-        said = results.said(observed.filter(~_strayed("observation")), read, texts["observation"])
     vaccine = (pl.col("drug_type_concept_id") == known.ADMINISTERED) if read.own else (pl.col("system") == "CVX")
     vaccine = vaccine.fill_null(False)
+    said = results.said(spoken, read, texts["observation"])
     plans = people.coverages(read)
-    led = {
+    led = {  # of every row, where it lies
         VISIT: _led(
             visits.filter(pl.col("visit_detail_id").is_null()).drop("visit_detail_id"),
             "visit_occurrence_id",
@@ -138,7 +138,7 @@ def _frames(read: Read, *, world: bool) -> dict[str, pl.DataFrame]:
         "encounter": encounters.join(said["(reasons)"], on="encounter_id", how="left", maintain_order="left"),
         "condition": events.conditions(conditions, read, stages),
         "observation": pl.concat(
-            [results.measurements(measured, read, texts["measurement"]), said["observation"]], how="diagonal_relaxed"
+            [results.measurements(plain, read, texts["measurement"]), said["observation"]], how="diagonal_relaxed"
         ),
         "report": reports,
         "medication": events.medications(drugs.filter(~vaccine), read),
@@ -162,7 +162,7 @@ def _event(
     read: Read, table: str, prefix: str, visits: pl.DataFrame, providers: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Return rows of an event table with patient, encounter and code."""
-    rows = events.visited(read.rows(table), visits)
+    rows = events.visited(read.rows(table), visits, read, table)
     if providers is not None:
         rows = rows.join(providers, on="provider_id", how="left", maintain_order="left")
     return read.concepts.coded(rows, table, prefix)
@@ -178,6 +178,7 @@ def _led(visits: pl.DataFrame, key: str, encounters: pl.DataFrame) -> pl.DataFra
 # ---------------------------------------------------------------------- rows that Athena's domains moved
 _HOMES = {
     known.PROBLEM: ("condition_occurrence", "condition"),
+    known.BILLED: ("condition_occurrence", "condition"),
     known.PRESCRIPTION: ("drug_exposure", "drug"),
     known.ADMINISTERED: ("drug_exposure", "drug"),
     known.ENCOUNTER: ("procedure_occurrence", "procedure"),
@@ -221,12 +222,12 @@ def _returned(
     out = {}
     for home in ("condition_occurrence", "drug_exposure", "procedure_occurrence"):
         coming = []
-        for number, (name, rows) in enumerate(moved.items(), 1):
+        for name, rows in moved.items():
             one = name.removesuffix("_occurrence").removesuffix("_exposure")
             kinds = [kind for kind, (table, _) in _HOMES.items() if table == home]
             here = rows.filter(pl.col(f"{one}_type_concept_id").is_in(kinds))
             if here.height:
-                coming.append(_turned(here, name, home, number))
+                coming.append(_turned(here, name, home))
         out[home] = pl.concat([held[home].filter(~_strayed(home)), *coming], how="diagonal_relaxed")
     return out["condition_occurrence"], out["drug_exposure"], out["procedure_occurrence"]
 
@@ -240,13 +241,13 @@ _SPANS = {  # table -> prefix, of its first and of its last time
 }
 
 
-def _turned(rows: pl.DataFrame, source: str, target: str, number: int) -> pl.DataFrame:
+def _turned(rows: pl.DataFrame, source: str, target: str) -> pl.DataFrame:
     one, first, last = _SPANS[source]
     other, begins, ends = _SPANS[target]
     shared = ["patient_id", "encounter_id", "code", "system", "display", "practitioner_id"]
     shared += [name for name in rows.columns if name.startswith("(standard")]
     columns = [
-        (-(pl.col(f"{source}_id") * 10 + number)).alias(f"{target}_id"),  # below zero: no other row has it
+        events.moved_key(pl.lit(source), target, pl.col(f"{source}_id")).alias(f"{target}_id"),
         *(name for name in shared if name in rows.columns),
         pl.col(f"{one}_concept_id").alias(f"{other}_concept_id"),
         pl.col(f"{one}_source_concept_id").alias(f"{other}_source_concept_id"),
@@ -255,13 +256,23 @@ def _turned(rows: pl.DataFrame, source: str, target: str, number: int) -> pl.Dat
     ]
     if last and ends:
         columns += [pl.col(f"{last}_{kind}").alias(f"{ends}_{kind}") for kind in ("date", "datetime")]
+    elif ends:
+        said = pl.col("value_source_value" if source == "measurement" else "value_as_string")
+        until = said.str.extract(r"until (\S+ \S+)$").str.to_datetime(
+            "%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us"
+        )
+        columns += [until.alias(f"{ends}_datetime"), until.dt.date().alias(f"{ends}_date")]
+        if target == "condition_occurrence":
+            columns.append(said.str.extract(r"^(active|resolved)").alias("condition_status_source_value"))
     return rows.select(columns)
 
 
 # ---------------------------------------------------------------------- what has no place
 def _count(store: Store, left: Counter[str], *, own: bool) -> None:
-    for name in getattr(store, "others", []):
+    for name in store.others:
         left[f"table {name}"] += 1
+    for name in sorted(store.ragged):
+        left[f"{name}: lines with more cells than columns"] += 1
     for table in _UNREAD:
         if store.has(table):
             left[f"table {table}: rows"] += store.frame(table, Counter()).height

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,8 @@ class Store(ABC):
     """A CDM that is open."""
 
     held: dict[str, dict[str, str]]  # table -> column of the CDM -> its name here
+    others: list[str]  # tables that are none of the CDM
+    ragged: Collection[str] = ()  # CSV files with lines that are longer than the first
 
     @abstractmethod
     def _rows(self, table: str, columns: Sequence[str], where: Where | None) -> pl.DataFrame:
@@ -146,6 +148,7 @@ class Folder(Store):
 
     def __init__(self, path: Path) -> None:
         self._files: dict[str, tuple[Path, str]] = {}
+        self.ragged: set[str] = set()
         self.held = {}
         for file in sorted(path.iterdir()):
             table = file.name.lower().removesuffix(".csv")
@@ -167,6 +170,7 @@ class Folder(Store):
         file, mark = self._files[table]
         whole = pl.scan_csv(
             file,
+            truncate_ragged_lines=table in self.ragged,
             separator=mark,
             infer_schema=False,
             quote_char='"' if mark == "," else None,
@@ -183,7 +187,13 @@ class Folder(Store):
                 rows = rows.filter(pl.col(name).cast(pl.Int64, strict=False).is_in(where.values.implode()))
             else:
                 rows = rows.filter(pl.col(name).is_in(where.values.implode()))
-        return rows.select(columns).collect()
+        try:
+            return rows.select(columns).collect()
+        except pl.exceptions.ComputeError as error:
+            if table in self.ragged or "more fields" not in str(error):
+                raise
+            self.ragged.add(table)  # lines with more cells than columns: those of columns are read
+            return self._rows(table, columns, where)
 
     def filled(self, table: str, columns: Sequence[str]) -> dict[str, int]:
         here = self.held[table]
