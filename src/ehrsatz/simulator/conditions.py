@@ -14,6 +14,7 @@ from ehrsatz.simulator.module import Condition, Mortality, Stage
 from ehrsatz.simulator.therapy import treat
 
 TRACE = 1e-12  # hazard that a pinned condition gets where knowledge gives it none: only the quota asks for it
+A_STAGE = 0.5  # years that a stage before the wanted one lasts at least
 TOLD = 0.06  # years between a stage that a quota wants and the day on which it must stand in the record
 Watch = Callable[[str, Floats, Ints, Singles, int, Floats, Floats], Floats]
 
@@ -221,6 +222,9 @@ def _stages(lives: Lives, condition: Condition, rows: Ints, onset: Floats, pin: 
     bounds = np.cumsum(weights, axis=1)
     begin = (bounds < u[:, None] * bounds[:, -1:]).sum(axis=1)
     begin = np.minimum(begin, len(stages) - 1)
+    if pin is not None:  # whoever falls ill shortly before the day of a quota is found in a late stage
+        steps_ = np.floor(np.clip(np.nan_to_num(pin.until[rows] - onset), 0, 100) / A_STAGE).astype(np.int64)
+        begin = np.where(held >= 0, np.maximum(begin, held - steps_), begin)
     out[np.arange(k), begin] = onset
     for s in range(1, len(stages)):
         out[begin >= s, s - 1] = np.nan
