@@ -57,7 +57,7 @@ def test_the_schemas_of_the_standard_accept_every_file(place: Path) -> None:
     meds.SubjectSplitSchema.validate(pq.read_table(place / "metadata" / "subject_splits.parquet"))
     about = json.loads((place / "metadata" / "dataset.json").read_text(encoding="utf-8"))
     meds.DatasetMetadataSchema.validate(about)
-    assert "abricated" in about["dataset_name"]
+    assert "fabricated" in about["dataset_name"]
 
 
 def test_another_reader_finds_the_same_events(place: Path, tmp_path: Path) -> None:
@@ -74,6 +74,15 @@ def test_another_reader_finds_the_same_events(place: Path, tmp_path: Path) -> No
 
 
 # ---------------------------------------------------------------------- what is in the files
+def test_real_patients_are_not_called_fabricated(tmp_path: Path) -> None:
+    real = loose.complete({"patient": pl.DataFrame({"patient_id": ["a"]})}, Provenance("real", ()))
+    exporter = MedsExporter()
+    exporter.write(real, tmp_path, allow_real=True)
+    exporter.finish(tmp_path)
+    text = (tmp_path / "meds" / "metadata" / "dataset.json").read_text(encoding="utf-8")
+    assert "fabricated" not in text and "real" in text
+
+
 def test_events_are_in_order_and_every_code_is_described(place: Path) -> None:
     frame = pl.read_parquet(place / "data" / "0.parquet")
     assert frame["subject_id"].is_sorted()

@@ -244,6 +244,13 @@ def test_dataset_json_has_what_version_1_1_asks_for_and_csv_says_the_same(cohort
             assert [a for a, text in zip(row, texts) if text] == [b for b, text in zip(other, texts) if text]
 
 
+def test_real_subjects_are_not_called_fabricated(tmp_path: Path) -> None:
+    real = loose.complete({"patient": pl.DataFrame({"patient_id": ["a"]})}, Provenance("real", ()))
+    SdtmExporter().write(real, tmp_path, allow_real=True)
+    for name in ("dm.json", "ts.json", "ts.csv"):
+        assert "fabricated" not in (tmp_path / "sdtm" / name).read_text(encoding="utf-8")
+
+
 def test_shards_are_split_datasets_of_four_letters(cohort: Dataset, tmp_path: Path) -> None:
     own = [table.name for table in cohort.schema.tables]
     SdtmExporter().write(cohort, tmp_path, part=37, tables=own)

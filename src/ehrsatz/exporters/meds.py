@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 SUBJECTS_A_SHARD = 10_000_000  # numbers of subjects of shard k begin at k times this, plus one
 SUBJECTS_AT_ONCE = 128  # rows of the wide events are many: so many subjects are in memory at a time
 METADATA = ("codes.parquet", "subject_splits.parquet", "dataset.json")
-DESCRIPTION = "Fabricated records made by ehrsatz: no real patient is in them, and they are not for care."
+ORIGIN = b"ehrsatz.origin"  # of the rows, in the metadata of a shard
+FABRICATED = "ehrsatz: fabricated records, no real patient is in them; not for care"
+REAL = "ehrsatz: export of records of real patients"
 _WORLD = "MEDS holds what happens to subjects; of {} it keeps only the key in the events."
 _ORDER = "(order)"  # of events of one subject at one time
 
@@ -73,7 +75,7 @@ class MedsExporter(Clinical):
         target = place / "metadata"
         with writing("the folder"):
             target.mkdir(parents=True, exist_ok=True)
-        made: tuple[pl.DataFrame | str, ...] = (_codes(shards), _splits(shards), _about())
+        made: tuple[pl.DataFrame | str, ...] = (_codes(shards), _splits(shards), _about(shards))
         paths = tuple(target / name for name in METADATA)
         for path, content in zip(paths, made):
             path.unlink(missing_ok=True)
@@ -249,7 +251,8 @@ def _write(dataset: Dataset, part: int, path: Path) -> None:
     """Write a shard, a row group for some subjects."""
     import pyarrow.parquet as pq
 
-    shape = _arrow_schema({**layout.CORE, **EXTRA})
+    origin = dataset.provenance.origin.encode()
+    shape = _arrow_schema({**layout.CORE, **EXTRA}).with_metadata({ORIGIN: origin})
     with pq.ParquetWriter(path, shape, compression="zstd") as writer:
         for frame in events(dataset, part):
             writer.write_table(frame.to_arrow().cast(shape))
@@ -330,9 +333,13 @@ def _splits(shards: list[Path]) -> pl.DataFrame:
     return subjects.select("subject_id", split=pl.Series(hashed, dtype=pl.String))
 
 
-def _about() -> str:
+def _about(shards: list[Path]) -> str:
+    """What the data set is: the name says whether all shards are of fabricated records."""
+    import pyarrow.parquet as pq
+
+    origins = {(pq.read_schema(shard).metadata or {}).get(ORIGIN, b"real") for shard in shards}
     about = {
-        "dataset_name": f"ehrsatz: {DESCRIPTION}",
+        "dataset_name": REAL if origins & {b"real", b"mixed"} else FABRICATED,
         "etl_name": "ehrsatz",
         "etl_version": __version__,
         "meds_version": layout.MEDS_VERSION,

@@ -21,7 +21,7 @@ import polars as pl
 from ehrsatz.dataset import Dataset
 from ehrsatz.exporters.base import Clinical, Loss, Put
 from ehrsatz.exporters.sdtm.domains import domains
-from ehrsatz.exporters.sdtm.files import summary, to_csv, to_json
+from ehrsatz.exporters.sdtm.files import FABRICATED, REAL, summary, to_csv, to_json
 from ehrsatz.files import part_name
 from ehrsatz.layouts import sdtm as layout
 from ehrsatz.layouts.datasetjson import stream
@@ -103,18 +103,19 @@ class SdtmExporter(Clinical):
 
     def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
         out: dict[str, Put] = {}
+        whose = REAL if dataset.provenance.origin in {"real", "mixed"} else FABRICATED
         if patients:
             for name, frame in domains(dataset, self.study, self.drug).items():
                 if frame.height or name in layout.ALWAYS:
-                    out |= self._both(name, frame, part)
+                    out |= self._both(name, frame, part, whose)
         if world:
-            out |= self._both("TS", summary(self.study, self.drug), None)
+            out |= self._both("TS", summary(self.study, self.drug, whose), None, whose)
         return out
 
-    def _both(self, name: str, frame: pl.DataFrame, part: int | None) -> dict[str, Put]:
+    def _both(self, name: str, frame: pl.DataFrame, part: int | None, whose: str) -> dict[str, Put]:
         stem = part_name(name.lower(), part)
         return {
-            f"{stem}.json": lambda path: to_json(frame, name, part, self.study, path),
+            f"{stem}.json": lambda path: to_json(frame, name, part, self.study, whose, path),
             f"{stem}.csv": lambda path: to_csv(frame, path),
         }
 

@@ -16,12 +16,13 @@ from ehrsatz.layouts import sdtm as layout
 from ehrsatz.layouts.sdtm import DOMAINS, SUPP, TS, Variable
 
 CREATED = "2000-01-01T00:00:00"  # of every file: output holds no clock
-ORIGINATOR = "ehrsatz: fabricated records, no real subject; not for care"
+FABRICATED = "ehrsatz: fabricated records, no real subject; not for care"
+REAL = "ehrsatz: export of records of real subjects"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _KINDS = {"text": "string", "integer": "integer", "float": "float", "date": "date", "datetime": "datetime"}
 
 
-def to_json(frame: pl.DataFrame, name: str, part: int | None, study: str, path: Path) -> None:
+def to_json(frame: pl.DataFrame, name: str, part: int | None, study: str, originator: str, path: Path) -> None:
     """Write a dataset as Dataset-JSON.
 
     Parameters
@@ -34,6 +35,8 @@ def to_json(frame: pl.DataFrame, name: str, part: int | None, study: str, path: 
         Number of the shard where it is a split dataset, whose name then ends with two letters or digits.
     study
         STUDYID.
+    originator
+        Who made the file, and whether its subjects are real.
     path
         File to write.
     """
@@ -43,7 +46,7 @@ def to_json(frame: pl.DataFrame, name: str, part: int | None, study: str, path: 
         "datasetJSONCreationDateTime": CREATED,
         "datasetJSONVersion": "1.1.0",
         "fileOID": f"ehrsatz.{study}.{name}" + ("" if part is None else f".{part:05d}"),
-        "originator": ORIGINATOR,
+        "originator": originator,
         "sourceSystem": {"name": "ehrsatz", "version": __version__},
         "studyOID": study,
         "metaDataVersionOID": f"MDV.SDTMIG.{layout.VERSION}",
@@ -68,10 +71,10 @@ def to_csv(frame: pl.DataFrame, path: Path) -> None:
     frame.write_csv(path)
 
 
-def summary(study: str, drug: str | None) -> pl.DataFrame:
-    """Return the trial summary: that this is an observational study of fabricated records."""
+def summary(study: str, drug: str | None, title: str) -> pl.DataFrame:
+    """Return the trial summary: that this is an observational study, and of what records."""
     facts = [
-        ("TITLE", "Trial Title", ORIGINATOR),
+        ("TITLE", "Trial Title", title),
         ("STYPE", "Study Type", "OBSERVATIONAL"),
         ("SEXPOP", "Sex of Participants", "BOTH"),
         ("SDTIGVER", "SDTM IG Version", layout.VERSION),
