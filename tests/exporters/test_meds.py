@@ -60,13 +60,24 @@ def test_the_schemas_of_the_standard_accept_every_file(place: Path) -> None:
     assert "fabricated" in about["dataset_name"]
 
 
-def test_another_reader_finds_the_same_events(place: Path, tmp_path: Path) -> None:
+def test_another_reader_finds_the_same_events(cohort: Dataset, tmp_path: Path) -> None:
+    """Four shards of 50 patients: all are converted, one of them is compared event by event (it picks which)."""
     pytest.importorskip("meds_reader")
+    wide = loose.widen(cohort)
+    exporter = MedsExporter()
+    for part in range(4):
+        keys = cohort.subjects[50 * part : 50 * part + 50].implode()
+        tables = {
+            name: frame.filter(pl.col("patient_id").is_in(keys)) if "patient_id" in frame.columns else frame
+            for name, frame in wide.tables.items()
+        }
+        exporter.write(Dataset.trusted(wide.schema, tables, wide.provenance), tmp_path, part=part)
+    exporter.finish(tmp_path)
     tools = Path(sys.executable).parent
     database = tmp_path / "database"
     for command in (
-        [tools / "meds_reader_convert", place, database, "--num_threads", "1"],
-        [tools / "meds_reader_verify", place, database],
+        [tools / "meds_reader_convert", tmp_path / "meds", database, "--num_threads", "1"],
+        [tools / "meds_reader_verify", tmp_path / "meds", database],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
