@@ -185,6 +185,7 @@ def test_every_documented_option_exists() -> None:
 
     group = typer.main.get_command(app)
     known = {one for parameter in group.params for one in parameter.opts} | {"--help", "--decrypt"}  # age's own
+    known |= {"--ehrsatz-n", "--ehrsatz-seed", "--ehrsatz-postgres", "--cache-clear"}  # pytest's: ehrsatz.pytest_plugin
     for _, command in commands_of(group):
         known |= {one for parameter in command.params for one in parameter.opts}
     for page in PAGES:
