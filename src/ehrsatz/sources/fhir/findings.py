@@ -196,24 +196,28 @@ def observation(resource: Resource, here: Reading) -> None:
     key = here.keyed(resource, "observation")
     shared = _shared(resource, here)
     own = here.extensions(resource)
-    components = resource.pop("component", None)
+    parts = [_component(one, here, place) for place, one in enumerate(resource.pop("component", None) or (), 1)]
     called = resource.pop("code", None)
-    if components and called and here.is_ours:
+    if parts and called and here.is_ours:
         called.pop("text", None)  # of a panel: what its code is called
     code = _code(here, "code", called)
     cells = _measured(here, "", resource, own)
-    if components and cells["value"] is None and cells["text_value"] is None:
-        if code[1] not in BLOOD_PRESSURE and not here.is_ours:
-            here.lose("code of a panel")
-    else:
+    if not parts or cells["value"] is not None or cells["text_value"] is not None:
         here.add("observation", observation_id=key, **shared, **_named(code), **cells)
-    for place, part in enumerate(components or (), 1):
-        own = here.extensions(part)
-        code = _code(here, "component.code", part.pop("code", None))
-        cells = _measured(here, "component.", part, own)
-        here.add("observation", observation_id=own.get("key") or f"{key}#{place}", **shared, **_named(code), **cells)
-        if part:
-            here.rest("component", part)
+    elif code[1] not in BLOOD_PRESSURE:
+        here.lose("code of a panel")
+    for name, part in parts:
+        here.add("observation", observation_id=f"{key}#{name}" if isinstance(name, int) else name, **shared, **part)
+
+
+def _component(part: Resource, here: Reading, place: int) -> tuple[str | int, dict[str, Any]]:
+    """The key of a component's row, or its place where it has none, and the cells."""
+    own = here.extensions(part)
+    code = _code(here, "component.code", part.pop("code", None))
+    cells = {**_named(code), **_measured(here, "component.", part, own)}
+    if part:
+        here.rest("component", part)
+    return own.get("key") or place, cells
 
 
 def _named(code: Coded) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import polars as pl
 
 from ehrsatz import loose
+from ehrsatz.clinical import WORLD
 from ehrsatz.schema import dtype_of
 from ehrsatz.sources.fhir.elements import ICD10CM_URI, dates, moments, systems
 from ehrsatz.sources.fhir.people import NOBODY
@@ -69,7 +70,10 @@ def _one(table: str, of_kind: Mapping[str, pl.DataFrame], left: Counter[str]) ->
             other = pl.format("{}/{}", pl.lit(kind), pl.col(key))
             frame = frame.with_columns(pl.when(pl.col(key).is_in(taken)).then(other).otherwise(key).alias(key))
         parts.append(frame)
-    return parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
+    whole = parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
+    if table in WORLD or table.startswith("("):
+        return whole.unique(keep="first", maintain_order=True)  # many Bundles bring the same hospital with them
+    return whole
 
 
 def _typed(table: str, kind: str, frame: pl.DataFrame, left: Counter[str]) -> pl.DataFrame:
@@ -80,6 +84,8 @@ def _typed(table: str, kind: str, frame: pl.DataFrame, left: Counter[str]) -> pl
         if name == loose.SYSTEM:
             made += [systems(cells), cells.alias("uri")]
             continue
+        if cells.dtype == pl.String:
+            cells = cells.set(cells == "", None)  # what FHIR has not, and some write
         if name in known.names and cells.dtype == pl.String:
             wanted = dtype_of(known[name].kind)
             if wanted == pl.Date:

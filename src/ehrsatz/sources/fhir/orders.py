@@ -115,7 +115,7 @@ def report(resource: Resource, here: Reading) -> None:
         order_id=here.to("basedOn", orders[0], "ServiceRequest") if orders else None,
         time=time,
         kind=_section(here, resource.pop("category", None)),
-        display=shown if shown is not None else display,
+        display=shown or display,
         text=text,
         its_system=system,
         its_code=ordered,

@@ -198,7 +198,7 @@ def _bundle(bundle: Resource, here: Reading) -> None:
         if inner is not None and address is not None and address.startswith("urn:"):
             here.urns[address] = f"{inner.get('resourceType')}/{inner['id']}"
     for entry in entries:
-        inner = entry.get("resource")
+        inner = entry.pop("resource", None)  # and let go of it once it is placed
         if inner is None:
             here.left["Bundle.entry: without a resource"] += 1
         else:
