@@ -86,6 +86,16 @@ def sample(cohort: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return out
 
 
+@pytest.fixture(scope="module")
+def edges(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The edge-case patients, their relatives and encounters, and what they were found to have."""
+    from ehrsatz.simulation import simulate
+
+    people = simulate("clinic", n=31, seed=7, record_years=1, edge_cases="all")
+    wanted = ("Patient", "RelatedPerson", "Encounter", "Condition", "Coverage")
+    return [path for path in FhirExporter().write(people, tmp_path_factory.mktemp("edges")) if path.stem in wanted]
+
+
 def of(sample: dict[str, Path], kind: str) -> list[Resource]:
     return [json.loads(line) for line in sample[kind].read_text(encoding="utf-8").split("\n")[:-1]]
 
@@ -95,24 +105,25 @@ def real(problems: dict[str, int]) -> dict[str, int]:
 
 
 # ---------------------------------------------------------------------- 0 errors
-def test_fhir_resources_finds_nothing(sample: dict[str, Path]) -> None:
+def test_fhir_resources_finds_nothing(sample: dict[str, Path], edges: list[Path]) -> None:
     resources = [one for kind in sample for one in of(sample, kind)]
+    resources += [json.loads(line) for path in edges for line in path.read_text("utf-8").split("\n")[:-1]]
     assert len(sample) == 25 and len(resources) > 3_000
     assert real(python_problems(resources)) == {}
 
 
-def test_npm_fhir_finds_nothing(sample: dict[str, Path]) -> None:
-    found = node("names.cjs", *sample.values())
+def test_npm_fhir_finds_nothing(sample: dict[str, Path], edges: list[Path]) -> None:
+    found = node("names.cjs", *sample.values(), *edges)
     assert found["checked"] > 3_000
     assert real(found["problems"]) == {}
 
 
-def test_medplum_finds_nothing_also_by_us_core(sample: dict[str, Path]) -> None:
-    found = node("profiles.mjs", *sample.values())
+def test_medplum_finds_nothing_also_by_us_core(sample: dict[str, Path], edges: list[Path]) -> None:
+    found = node("profiles.mjs", *sample.values(), *edges)
     assert found["checked"] > 3_000
     assert real(found["problems"]) == {}
     profiled = found["profiled"]
-    least = {"patient": 200, "race": 200, "ethnicity": 200, "birthsex": 200, "medicationrequest": 200}
+    least = {"patient": 231, "race": 231, "ethnicity": 231, "birthsex": 230, "medicationrequest": 150}
     least |= {"blood-pressure": 30, "implantable-device": 20}
     for name, n in least.items():
         assert profiled[f"{US_CORE}{name}"] >= n, name
