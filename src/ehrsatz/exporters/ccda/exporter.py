@@ -21,11 +21,25 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.exporters.base import Clinical, Loss, Put
 from ehrsatz.exporters.ccda import care, drugs, header, plan, problems, results
 from ehrsatz.exporters.ccda.pieces import escaped, fixed, numbered, template, with_system
+from ehrsatz.loose import SYSTEM
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NO_DOCUMENT = "a document is of one patient and names only who took part in the care: the whole directory has no place"
 _NO_MONEY = "C-CDA has no claims and no payments"
 PER_FOLDER = 20_000
+CODED = (
+    "encounter",
+    "condition",
+    "observation",
+    "order",
+    "medication",
+    "procedure",
+    "immunization",
+    "allergy",
+    "device",
+    "careplan",
+    "goal",
+)
 
 Build = Callable[[pl.DataFrame], tuple[pl.Expr, pl.Expr]]
 
@@ -69,6 +83,10 @@ class CcdaExporter(Clinical):
         Loss("claim", None, _NO_MONEY),
         Loss("claim_line", None, _NO_MONEY),
         Loss("payment", None, _NO_MONEY),
+        *(
+            Loss(table, SYSTEM, "a code system without a code says nothing", rows=pl.col("code").is_null())
+            for table in CODED
+        ),
     )
 
     def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:

@@ -205,20 +205,21 @@ def indication(owner: str, cell: str = "reason_code", display: pl.Expr | None = 
 
 
 def reason(owner: str, cell: str = "reason_code", display: pl.Expr | None = None) -> pl.Expr:
-    """Return an Indication (V2); missing without a reason."""
+    """Return an Indication (V2); missing without a reason; one without a code has its display as original text."""
     system = where(pl.col(cell).str.contains(_ICD10), attributes(ICD10CM))
     shown = pl.lit("") if display is None else optional(' displayName="', display, '"')
+    value = joined('<value xsi:type="CD" code="', pl.col(cell), '"', system, shown, "/>")
+    if display is not None:
+        said = joined('<value xsi:type="CD" nullFlavor="UNK"><originalText>', display, "</originalText></value>")
+        value = pl.coalesce(value, said)
     return joined(
         '<observation classCode="OBS" moodCode="EVN">',
         template("2.16.840.1.113883.10.20.22.4.19", "2014-06-09"),
         wrapper("reason", pl.col(f"{owner}_id")),
         PROBLEM,
-        '<statusCode code="completed"/><value xsi:type="CD" code="',
-        pl.col(cell),
-        '"',
-        system,
-        shown,
-        "/></observation>",
+        '<statusCode code="completed"/>',
+        value,
+        "</observation>",
     )
 
 

@@ -172,7 +172,12 @@ def results(seen: pl.DataFrame, orders: pl.DataFrame, reports: pl.DataFrame) -> 
         RESULTS_PANEL,
         pl.lit('<code nullFlavor="NI"/>'),
     )
-    return pl.concat([_ordered(orders, members, _reports(reports, by_order, nowhere)), free])
+    texts = _reports(reports, by_order, nowhere)
+    alone = texts.filter(pl.col("order_id").is_null())
+    named = alone.with_columns(pl.concat_str(pl.lit("report."), "report_id").alias("observation_id"))
+    return pl.concat(
+        [_ordered(orders, members, texts), free, _panels(named, RESULTS_PANEL, pl.lit('<code nullFlavor="NI"/>'))]
+    )
 
 
 def _reports(reports: pl.DataFrame, by_order: pl.DataFrame, nowhere: str) -> pl.DataFrame:
@@ -217,7 +222,7 @@ def _reports(reports: pl.DataFrame, by_order: pl.DataFrame, nowhere: str) -> pl.
 
 def _ordered(orders: pl.DataFrame, members: pl.DataFrame, reports: pl.DataFrame) -> pl.DataFrame:
     columns = ["order_id", "time", "(xml)", "(told)"]
-    parts = pl.concat([members.filter(pl.col("order_id").is_not_null()).select(columns), reports.select(columns)])
+    parts = pl.concat([members.select(columns), reports.select(columns)]).filter(pl.col("order_id").is_not_null())
     held = parts.group_by("order_id", maintain_order=True).agg(
         pl.col("time").min().alias("(first)"),
         pl.col("time").max().alias("(last)"),

@@ -34,7 +34,7 @@ from ehrsatz.sources.ccda.parse import (
     value_of,
     words,
 )
-from ehrsatz.sources.ccda.rows import Inner, Rows, T, diagnosis, inner, label, reason_code
+from ehrsatz.sources.ccda.rows import Inner, Rows, T, diagnosis, inner, is_main, label, reason_code
 
 _DISPOSITION = {value: name for name, value in DISPOSITIONS.items()} | {
     "04": "skilled nursing",
@@ -146,7 +146,7 @@ def problems(entry: Element, rows: Rows, patient: dict[str, object]) -> None:
     for act in entry.findall("act"):
         held = inner(act)
         for _, child in list(held.rest):
-            if child.tag == "observation" and (f"{T}4" in templates(child) or not templates(child)):
+            if child.tag == "observation" and is_main(child, f"{T}4"):
                 held.rest.remove(next(one for one in held.rest if one[1] is child))
                 _condition(child, act, rows)
         held.count(rows.left, "problems")
@@ -205,8 +205,10 @@ def allergies(entry: Element, rows: Rows) -> None:
     """Add an allergy per observation of a concern."""
     for act in entry.findall("act"):
         held = inner(act)
-        for observation in held.take_all(f"{T}7"):
-            _allergy(observation, rows)
+        for _, child in list(held.rest):
+            if child.tag == "observation" and is_main(child, f"{T}7"):
+                held.rest.remove(next(one for one in held.rest if one[1] is child))
+                _allergy(child, rows)
         held.count(rows.left, "allergies")
     for observation in entry.findall("observation"):
         _allergy(observation, rows)
@@ -335,8 +337,9 @@ def immunizations(entry: Element, rows: Rows) -> None:
 def procedures(entry: Element, rows: Rows) -> None:
     """Add a procedure; acts and observations that are procedures, too."""
     for element in [one for tag in ("procedure", "act", "observation") for one in entry.findall(tag)]:
-        if element.get("negationInd") == "true" or element.get("moodCode", "EVN") != "EVN":
-            rows.left[f"procedures.{element.get('moodCode')}"] += 1
+        mood = element.get("moodCode", "EVN")
+        if element.get("negationInd") == "true" or mood != "EVN":
+            rows.left["procedures.negationInd" if mood == "EVN" else f"procedures.moodCode {mood}"] += 1
             continue
         found = inner(element)
         code = code_of(element.find("code"))

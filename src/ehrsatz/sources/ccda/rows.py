@@ -24,20 +24,41 @@ class Rows:
         Counts what has no place.
     patient
         Key of the patient whose document is read.
+    tables
+        Table -> its rows.
+    known
+        Table of the world -> key -> what is known of it.
+    keys
+        Table -> key -> its row.
     """
 
     left: Counter[str]
     patient: str = ""
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     known: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    keys: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, table: str, **cells: Any) -> dict[str, Any]:
-        """Add a row of the patient; a row without a key gets one from its number."""
+        """Add a row of the patient, and return it.
+
+        A row without a key gets one from its number. Documents of other makers use one identifier for several entries:
+        the same row again is left out and counted, another one gets a number behind its key.
+        """
         held = self.tables.setdefault(table, [])
-        key = f"{table}_id"
-        if cells.get(key) is None:
-            cells[key] = f"{self.patient}-{table}-{sum(1 for _ in held) + 1}"
+        keys = self.keys.setdefault(table, {})
+        name = f"{table}_id"
+        key = cells.get(name)
+        if key is None:
+            key = f"{self.patient}-{table}-{len(held) + 1}"
         cells["patient_id"] = self.patient
+        number = 1
+        while (other := keys.get(key if number == 1 else f"{key}~{number}")) is not None:
+            if {**cells, name: None} == {**other, name: None}:
+                self.left[f"{table}: entries told twice"] += 1
+                return other
+            number += 1
+        cells[name] = key if number == 1 else f"{key}~{number}"
+        keys[cells[name]] = cells
         held.append(cells)
         return cells
 
@@ -142,6 +163,12 @@ def inner(element: Element, tag: str = "entryRelationship") -> Inner:
         else:
             out.rest.append((relation.get("typeCode", ""), child))
     return out
+
+
+def is_main(element: Element, root: str) -> bool:
+    """Say whether an element has a template, or none of C-CDA at all, as in documents before it (C32)."""
+    roots = templates(element)
+    return root in roots or not any(one.startswith(T) for one in roots)
 
 
 def label(element: Element) -> str:
