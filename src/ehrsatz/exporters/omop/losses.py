@@ -32,6 +32,12 @@ def _long(table: str, column: str, length: int) -> Loss:
     )
 
 
+def _parted(column: str) -> pl.Expr:
+    """Return what is read again of the name of a provider."""
+    parts = name().str.slice(0, 255).str.splitn(", ", 2).struct
+    return parts.field("field_0" if column == "family_name" else "field_1")
+
+
 def _coded() -> list[Loss]:
     """Codes and displays that are longer than the columns of `concept`."""
     out = []
@@ -70,14 +76,11 @@ LOSSES: tuple[Loss, ...] = (
         ("name", 255), ("address_line", 100), ("city", 50), ("region", 50), ("postal_code", 9),
     )),
     _long("location", "name", 255),
-    Loss(
-        "practitioner", "given_name", "the CDM has one name of a provider, of 255 characters",
+    *(Loss(
+        "practitioner", column, "the CDM has one name of a provider, of 255 characters, parted at the first comma",
         rows=(name().str.len_chars() > 255) | pl.col("family_name").str.contains(", ", literal=True),
-    ),
-    Loss(
-        "practitioner", "family_name", "the CDM has one name of a provider, of 255 characters",
-        rows=(name().str.len_chars() > 255) | pl.col("family_name").str.contains(", ", literal=True),
-    ),
+        keeps=_parted(column),
+    ) for column in ("given_name", "family_name")),
     _long("practitioner", "identifier", 20),
     _long("practitioner", "specialty", 50),
     _long("payer", "name", 255),
@@ -106,6 +109,8 @@ LOSSES: tuple[Loss, ...] = (
     Loss("allergy", "reaction_display", "a name goes with its code alone", rows=pl.col("reaction_code").is_null()),
     _long("device", "serial", 255),
     *_whole("careplan", _REASON, "reason_code"),
+    *(Loss(table, None, "a cost leads to what it is for", rows=pl.col("encounter_id").is_null())
+      for table in ("claim", "claim_line", "payment")),
     *_whole("claim", _NO_DATE, "time"),
     *_whole("claim", "a plan of the CDM has no key of its own", "coverage_id"),
     *_whole("claim", "the CDM tells from the amounts who paid", "status"),

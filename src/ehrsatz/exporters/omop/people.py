@@ -156,10 +156,11 @@ def add_family(shard: Shard) -> None:
     others = shard.people.select(pl.col("patient_id").alias("relative_id"), pl.col("person_id").alias("(relative)"))
     held = held.join(others, on="relative_id", how="inner", maintain_order="left")
     words = shard.codes.words(held["relation"].fill_null("relative"), RELATIVE, "Relationship")
-    shard.out["fact_relationship"] = held.select(
+    family = held.select(
         pl.lit(known.PERSON).alias("domain_concept_id_1"),
         pl.col("person_id").alias("fact_id_1"),
         pl.lit(known.PERSON).alias("domain_concept_id_2"),
         pl.col("(relative)").alias("fact_id_2"),
         words.alias("relationship_concept_id"),
     )
+    shard.out["fact_relationship"] = pl.concat([family, shard.out.pop("(owners)")], how="vertical_relaxed")

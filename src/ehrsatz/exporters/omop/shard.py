@@ -16,14 +16,15 @@ from ehrsatz.errors import UnsupportedError
 from ehrsatz.terminology.omop import known
 
 # Words of our own that are no codes of a published system: vocabularies of local concepts
-RESULT, RELATIVE, ATTRIBUTE, PAYER, ALLERGY = (
+RESULT, RELATIVE, ATTRIBUTE, PAYER, ALLERGY, OWNER = (
     "ehrsatz result",
     "ehrsatz relation",
     "ehrsatz patient",
     "ehrsatz payer",
     "ehrsatz allergy",
+    "ehrsatz owner",
 )
-OWN = (RESULT, RELATIVE, ATTRIBUTE, PAYER, ALLERGY)
+OWN = (RESULT, RELATIVE, ATTRIBUTE, PAYER, ALLERGY, OWNER)
 SOURCE_LENGTH = 50  # of every *_source_value but few
 _TRIPLE = ("system", "code", "display")
 
@@ -159,7 +160,11 @@ class Shard:
         organizations, places = self.held["organization"], self.held["location"]
         return (
             organizations.select("organization_id", numbered("(site)", organizations.height)),
-            places.select("location_id", numbered("(place)", places.height, organizations.height + 1)),
+            places.select(
+                "location_id",
+                numbered("(place)", places.height, organizations.height + 1),
+                pl.col("organization_id").alias("(owner)"),
+            ),
         )
 
     def placed(self, table: str) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ehrsatz.exporters.omop.shard import Shard, cut, numbered
+from ehrsatz.exporters.omop.shard import OWNER, Shard, cut, numbered
 from ehrsatz.terminology.omop import known
 
 DAYS = {
@@ -19,6 +19,7 @@ DAYS = {
     "note": ("note_date",),
     "death": ("death_date",),
 }
+OTHER_OWNER, NO_OWNER = "organization", "no organization"  # words of facts about a visit and a care site
 _MOST_LEVELS = 32  # of encounters within encounters
 
 
@@ -44,6 +45,7 @@ def add_visits(shard: Shard) -> None:
         "encounter_id", pl.col("(visit)").alias("visit_occurrence_id"), "visit_detail_id", began.alias("(began)")
     )
     shard.out["visit_occurrence"] = _visits(held.filter(~inner))
+    shard.out["(owners)"] = _owners(shard, held.filter(~inner))
     shard.out["visit_detail"] = _details(held.filter(inner), held)
 
 
@@ -100,6 +102,22 @@ def _visits(held: pl.DataFrame) -> pl.DataFrame:
     )
     out = held.select("visit_occurrence_id", "person_id", *_shared("visit"))
     return out.join(chain, on="visit_occurrence_id", how="left", maintain_order="left")
+
+
+def _owners(shard: Shard, held: pl.DataFrame) -> pl.DataFrame:
+    """Return facts that tell the organization of a visit where it is not that of its place."""
+    other = pl.col("(place)").is_not_null() & pl.col("organization_id").ne_missing(pl.col("(owner)"))
+    held = held.filter(other)
+    words = held.select(
+        pl.when(pl.col("(site)").is_null()).then(pl.lit(NO_OWNER)).otherwise(pl.lit(OTHER_OWNER)).alias("word")
+    )["word"]
+    return held.select(
+        pl.lit(known.VISIT).alias("domain_concept_id_1"),
+        pl.col("visit_occurrence_id").alias("fact_id_1"),
+        pl.lit(known.CARE_SITE).alias("domain_concept_id_2"),
+        pl.coalesce("(site)", "(place)").alias("fact_id_2"),
+        shard.codes.words(words, OWNER, "Relationship").alias("relationship_concept_id"),
+    )
 
 
 def _details(held: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:

@@ -140,9 +140,10 @@ class Concepts:
         out = out.join(second, on=standard, how="left", maintain_order="left")
         fits = pl.lit(True) if self.own else ~pl.col("(domain)").ne(pl.col("(standard domain)")).fill_null(False)
         by_source = pl.col("(c)").is_not_null() & fits
-        by_standard = ~by_source & pl.col("(standard code)").is_not_null()
-        by_value = ~by_source & ~by_standard & pl.col(value).is_not_null()
-        by_number = ~by_source & ~by_standard & ~by_value & (pl.col(standard) != known.NONE)
+        else_by = pl.lit(not self.own)  # every code of ours has its source concept
+        by_standard = else_by & ~by_source & pl.col("(standard code)").is_not_null()
+        by_value = else_by & ~by_source & ~by_standard & pl.col(value).is_not_null()
+        by_number = else_by & ~by_source & ~by_standard & ~by_value & (pl.col(standard) != known.NONE)
         out = out.with_columns(
             pl.when(by_source).then("(s)").when(by_standard).then("(standard system)")
             .when(by_number).then(pl.lit(OMOP)).alias("system"),
@@ -153,8 +154,7 @@ class Concepts:
         if not self.own:
             numbers = int(((out["system"] == OMOP) & ~out[standard].is_null()).sum()) if out.height else 0
             self.left[f"{table}.{standard}: concepts without vocabulary, kept as numbers"] += numbers
-            none = out["code"].is_null().sum()
-            self.left[f"{table}.{standard}: rows without a code"] += int(none)
+            self.left[f"{table}.{standard}: rows without a code"] += out["code"].null_count()
         return out.rename({"(v)": "(vocabulary)"}).drop("(s)", "(c)", "(d)", "(domain)")
 
     def named(self, ids: pl.Series) -> pl.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from ehrsatz.clinical import DISPOSITIONS
-from ehrsatz.sources.omop.people import Read
+from ehrsatz.sources.omop.people import Read, owners
 from ehrsatz.terminology.omop import known
 
 STAGE = "stage"
@@ -68,6 +68,11 @@ def encounters(read: Read, providers: pl.DataFrame, sites: pl.DataFrame) -> tupl
     )
     every = every.join(providers, on="provider_id", how="left", maintain_order="left")
     every = every.join(sites, on="care_site_id", how="left", maintain_order="left")
+    if read.own:
+        told = owners(read, tops["visit_occurrence_id"], sites)
+        every = every.join(told, on="visit_occurrence_id", how="left", maintain_order="left")
+        top = pl.col("(told)").is_not_null() & pl.col("(detail)").is_null()
+        every = every.with_columns(pl.when(top).then("(owner)").otherwise("organization_id").alias("organization_id"))
     classes = _CLASSES if read.own else _CLASSES | _FOREIGN
     kind = pl.col("(class)").replace_strict(classes, default=None, return_dtype=pl.String)
     every = every.with_columns(kind.alias("class"))

@@ -15,7 +15,7 @@ from ehrsatz.terminology.omop import known
 OWN = "ehrsatz"  # abbreviation in cdm_source of what we wrote
 PLACES = ("clinic", "emergency", "ward", "icu", "home")  # kinds of care sites within others
 STILL_COVERED = "still covered"
-ATTRIBUTES, PAYERS, RELATIONS = "ehrsatz patient", "ehrsatz payer", "ehrsatz relation"
+ATTRIBUTES, PAYERS, RELATIONS, OWNERS = "ehrsatz patient", "ehrsatz payer", "ehrsatz relation", "ehrsatz owner"
 _RACES = {  # detailed races by their range of ids
     "native": (38003572, 38003573),
     "asian": (38003574, 38003597),
@@ -266,6 +266,22 @@ def coverages(read: Read) -> pl.DataFrame:
         pl.col("payer_plan_period_start_date").alias("start"),
         pl.when(ended).then("payer_plan_period_end_date").alias("stop"),
     )
+
+
+def owners(read: Read, visits: pl.Series, where: pl.DataFrame) -> pl.DataFrame:
+    """Return visit_occurrence_id, `(owner)` and `(told)`: organizations that are not those of the visit's place."""
+    rows = read.store.frame("fact_relationship", read.left, Where("domain_concept_id_1", pl.Series([known.VISIT])))
+    rows = rows.filter(pl.col("fact_id_1").is_in(visits.implode()) & (pl.col("domain_concept_id_2") == known.CARE_SITE))
+    every = read.concepts.table([rows["relationship_concept_id"]]).filter(pl.col("vocabulary") == OWNERS)
+    ours = rows.join(
+        every, left_on="relationship_concept_id", right_on="concept_id", how="inner", maintain_order="left"
+    )
+    ours = ours.join(where, left_on="fact_id_2", right_on="care_site_id", how="left", maintain_order="left")
+    return ours.select(
+        pl.col("fact_id_1").alias("visit_occurrence_id"),
+        pl.when(pl.col("code") == "organization").then("organization_id").alias("(owner)"),
+        pl.lit(True).alias("(told)"),
+    ).unique("visit_occurrence_id", keep="first")
 
 
 def relations(read: Read) -> pl.DataFrame:

@@ -16,12 +16,13 @@ from ehrsatz.sources.omop.concepts import Concepts
 from ehrsatz.sources.omop.costs import DETAIL, VISIT, costs
 from ehrsatz.sources.omop.people import OWN, Read
 from ehrsatz.sources.omop.store import DUCKDB, SQLITE, Store, Where, dialect_of, is_folder, opened
-from ehrsatz.terminology.omop import known
+from ehrsatz.terminology.omop import cdm, known
 
 _UNREAD = ("specimen", "note_nlp", "episode", "episode_event")
 _SKIPPED = {  # columns of other makers' tables that have no place in the clinical schema; filled cells are counted
     "person": ("provider_id", "care_site_id"),
-    "visit_occurrence": ("admitted_from_concept_id", "admitting_source_concept_id"),
+    "visit_occurrence": ("admitted_from_concept_id",),
+    "visit_detail": ("admitted_from_concept_id",),
     "condition_occurrence": ("condition_status_concept_id", "stop_reason", "provider_id"),
     "drug_exposure": ("days_supply", "sig"),
     "procedure_occurrence": ("modifier_concept_id", "quantity"),
@@ -280,6 +281,7 @@ def _count(store: Store, left: Counter[str], *, own: bool) -> None:
         return
     for table, columns in _SKIPPED.items():
         if store.has(table):
+            others = [name for name in store.held[table] if name not in cdm.names(table)]  # of another version
             present = [name for name in columns if name in store.held[table]]
-            for name, n in store.filled(table, present).items():
+            for name, n in store.filled(table, [*present, *others]).items():
                 left[f"{table}.{name}"] += int(n or 0)

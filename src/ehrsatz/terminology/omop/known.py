@@ -105,7 +105,7 @@ FIELDS = {
     1147070: "visit_occurrence",
 }
 FIELD_OF = {table: concept for concept, table in FIELDS.items()}
-PERSON, CARE_SITE = 56, 57  # domains of facts
+VISIT, PERSON, CARE_SITE = 8, 56, 57  # domains of facts
 PART_OF, CONTAINS = 46233688, 46233689
 DOLLAR, ENGLISH, UTF8, CDM_54, DRUG_ALLERGY = 44818668, 4180186, 32678, 756265, 439224
 
