@@ -27,6 +27,7 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NO_DOCUMENT = "a document is of one patient and names only who took part in the care: the whole directory has no place"
 _NO_MONEY = "C-CDA has no claims and no payments"
 PER_FOLDER = 20_000
+PER_BATCH = 30_000  # rows whose documents are made at once: some 40 MB of text
 CODED = (
     "encounter",
     "condition",
@@ -92,13 +93,13 @@ class CcdaExporter(Clinical):
     def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
         if not patients:
             return {}
-        made = documents(dataset)
-        names = _names(made["patient_id"], part)
+        batches = Batches(dataset)
 
-        def put(text: str) -> Put:
-            return lambda path: _write(path, text)
+        def put(place: int) -> Put:
+            return lambda path: _write(path, batches.document(place))
 
-        return {name: put(text) for name, text in zip(names, made["document"])}
+        names = _names(dataset.tables["patient"]["patient_id"], part)
+        return {name: put(place) for place, name in enumerate(names)}
 
     def _read_back(self, path: Path) -> str:
         problem = ""
@@ -135,10 +136,61 @@ def _names(keys: pl.Series, part: int | None) -> list[str]:
     return out
 
 
+class Batches:
+    """The documents of a dataset, made for some patients at a time, so that a shard's never are in memory at once.
+
+    Parameters
+    ----------
+    dataset
+        In the loose form.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        keys = dataset.tables["patient"].select("patient_id")
+        big = [dataset.tables[name].select("patient_id") for name in ("observation", "encounter", "procedure", "order")]
+        rows = pl.concat(big).group_by("patient_id").len()
+        held = keys.join(rows, on="patient_id", how="left", maintain_order="left")["len"].fill_null(0)
+        self.batch = (held.cast(pl.Int64).cum_sum() // PER_BATCH).to_list()
+        self.now = -1
+        self.made: pl.Series = pl.Series(dtype=pl.String)
+
+    def document(self, place: int) -> str:
+        """Return the document of the patient at a place; in order, each batch is made once."""
+        number = self.batch[place]
+        first = self.batch.index(number)
+        if number != self.now:
+            n = self.batch.count(number)
+            keys = self.dataset.tables["patient"]["patient_id"][first : first + n]
+            here = pl.col("patient_id").is_in(keys.implode())
+            tables = {
+                name: frame.filter(here) if "patient_id" in frame.columns else frame
+                for name, frame in self.dataset.tables.items()
+            }
+            names = _relatives_names(self.dataset, tables["relation"])
+            self.made = documents(tables, names)["document"]
+            self.now = number
+        return str(self.made[place - first])
+
+
+def _relatives_names(dataset: Dataset, relation: pl.DataFrame) -> pl.DataFrame:
+    """Return key and names of the relatives of some patients."""
+    near = pl.col("patient_id").is_in(relation["relative_id"].implode())
+    return dataset.tables["patient"].filter(near).select("patient_id", "given_name", "family_name")
+
+
 # ---------------------------------------------------------------------- documents
-def documents(dataset: Dataset) -> pl.DataFrame:
-    """Return patient_id and document, one row per patient, in the order of the patients."""
-    tables = {name: escaped(frame) for name, frame in dataset.tables.items()}
+def documents(held: Mapping[str, pl.DataFrame], names: pl.DataFrame) -> pl.DataFrame:
+    """Return patient_id and document, one row per patient, in the order of the patients.
+
+    Parameters
+    ----------
+    held
+        Tables in the loose form, of some patients, with all of the world.
+    names
+        patient_id, given_name and family_name of their relatives.
+    """
+    tables = {name: escaped(frame) for name, frame in held.items()}
     patients = tables["patient"]
     made = patients.with_columns(pl.lit("<component><structuredBody>").alias("(body)"))
     for name, entries in _entries(tables).items():
@@ -146,12 +198,12 @@ def documents(dataset: Dataset) -> pl.DataFrame:
         empty = _empty(name)
         made = made.with_columns(pl.concat_str("(body)", pl.col(f"({name})").fill_null(empty)).alias("(body)"))
         made = made.drop(f"({name})")
-    for extra in (_lasts(tables), header.performers(_team(tables)), header.relatives(_kin(tables))):
+    for extra in (_lasts(tables), header.performers(_team(tables)), header.relatives(_kin(tables, escaped(names)))):
         made = made.join(extra, on="patient_id", how="left", maintain_order="left")
     whole = pl.concat_str(
         header.headers(), pl.col("(body)"), pl.lit("</structuredBody></component></ClinicalDocument>\n")
     )
-    return made.select(dataset.tables["patient"]["patient_id"], whole.alias("document"))
+    return made.select(held["patient"]["patient_id"], whole.alias("document"))
 
 
 def _entries(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
@@ -250,8 +302,8 @@ def _team(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pairs.join(people, on="practitioner_id", how="inner", maintain_order="left")
 
 
-def _kin(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    names = tables["patient"].select(
+def _kin(tables: Mapping[str, pl.DataFrame], people: pl.DataFrame) -> pl.DataFrame:
+    names = people.select(
         pl.col("patient_id").alias("relative_id"),
         pl.col("given_name").alias("@given"),
         pl.col("family_name").alias("@family"),
