@@ -112,12 +112,13 @@ def overlapping(path: Path, copies: int, size: int) -> Path:
     begin = raw.index(b"PK\x01\x02")
     end = raw.index(b"PK\x05\x06")
     entry = bytearray(raw[begin:end])
-    directory = b""
+    entries = []
     for number in range(copies):
         name = f"{number:08d}".encode()
         one = entry[:46] + name
         one[28:30] = struct.pack("<H", len(name))
-        directory += bytes(one)
+        entries.append(bytes(one))
+    directory = b"".join(entries)
     tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, copies, copies, len(directory), begin, 0)
     path.write_bytes(raw[:begin] + directory + tail)
     return path
