@@ -395,6 +395,12 @@ def test_damage_is_found_by_place_and_never_shown(cohort: Dataset, tmp_path: Pat
     assert [text.endswith("it is no JSON") for text in BundleExporter().check(tmp_path)] == [True]
     broken.write_text(whole.replace('"url":"Patient/', '"url":"Patient/x', 1))
     assert "another address" in BundleExporter().check(tmp_path)[0]
+    broken.write_text(whole.replace('"request"', '"asked"', 1))
+    assert "lacks its resource" in BundleExporter().check(tmp_path)[0]
+    broken.write_text("[]")
+    assert "no transaction Bundle" in BundleExporter().check(tmp_path)[0]
+    path.write_text("")
+    assert FhirExporter().check(tmp_path) == ["Condition.ndjson: it is empty"]
 
 
 def test_equal_records_give_equal_bytes(cohort: Dataset, tmp_path: Path) -> None:

@@ -72,8 +72,11 @@ class BundleExporter(Clinical):
             "transaction",
         ):
             return "it is no transaction Bundle"
-        named = [f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in bundle["entry"]]
-        wrong = sum(entry["request"]["url"] != name for entry, name in zip(bundle["entry"], named))
+        try:
+            named = [f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in bundle["entry"]]
+            wrong = sum(entry["request"]["url"] != name for entry, name in zip(bundle["entry"], named))
+        except (KeyError, TypeError):
+            return "an entry lacks its resource, id or request"
         twice = len(named) - len(set(named))
         return (
             f"{wrong + twice} entries have another address than their resource, or stand twice" if wrong + twice else ""

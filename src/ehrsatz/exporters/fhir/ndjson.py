@@ -48,6 +48,8 @@ class FhirExporter(Clinical):
     def _read_back(self, path: Path) -> str:
         kind = path.name.partition(".")[0].partition("-")[0]
         head = f'{{"resourceType":"{kind}","id":"'.encode()
+        if not path.stat().st_size:
+            return "it is empty"
         with path.open("rb") as lines:
             for number, line in enumerate(lines):
                 if not line.startswith(head) or not line.endswith(b"}\n"):
