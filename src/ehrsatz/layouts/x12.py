@@ -14,7 +14,7 @@ SENDER = "EHRSATZ"
 LETTERS = r"A-Za-z0-9 !\"&'()+,\-./:;?=%@\[\]_{}\\|<#$"  # basic and extended set, without the delimiters above
 MOST = {"claim": 38, "encounter": 40, "patient": 50, "coverage": 50, "claim_line": 50, "payment": 50}  # of keys
 MOST_LINES, MOST_CLAIMS, MOST_DIAGNOSES = 50, 100, 12
-NO_CODE, NO_DIAGNOSIS, NO_NAME = "UNSPECIFIED", "R69", "UNKNOWN"
+NO_CODE, NO_DIAGNOSIS, NO_NAME, NO_STATUS = "UNSPECIFIED", "R69", "UNKNOWN", "none"
 NO_TIME = "19000101"
 
 PLACES = {  # place of service, CMS list

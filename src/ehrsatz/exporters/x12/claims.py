@@ -40,6 +40,7 @@ from ehrsatz.layouts.x12 import (
     NO_CODE,
     NO_DIAGNOSIS,
     NO_NAME,
+    NO_STATUS,
     NO_TIME,
     PLACES,
     SENDER,
@@ -59,6 +60,11 @@ def sent() -> pl.Expr:
         & fits("patient_id", "patient")
         & link.fill_null(False)
     )
+
+
+def settled() -> pl.Expr:
+    """Say which payments are a payer's: what the patient alone paid later is none of its business."""
+    return (pl.col("payer_part").fill_null(0.0) != 0) | (pl.col("adjustment").fill_null(0.0) != 0)
 
 
 def known(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -95,7 +101,7 @@ def claims(tables: Mapping[str, pl.DataFrame], first: int) -> str:
     whole = known(tables)
     if not whole.height:
         return ""
-    remitted = tables["payment"].filter(pl.col("payer_part").fill_null(0.0) != 0)["claim_id"]
+    remitted = tables["payment"].filter(settled() & fits("payment_id", "payment"))["claim_id"]
     parts = _with_lines(whole, tables["claim_line"]).join(
         _diagnoses(whole, tables["condition"]), on="claim_id", how="left", maintain_order="left"
     )
@@ -190,10 +196,11 @@ def _claim() -> pl.Expr:
     stays = place == "21"
     begun, ended = day("encounter.start"), day("encounter.stop")
     several = pl.col("(parts)") > 1
+    plain_status = pl.col("(told)") & pl.col("status").is_in(["paid", "denied"]).fill_null(False)  # as the 835 says
     parts: list[Part] = [
         _note("ENC=", pl.col("encounter_id")),
         _note("TIME=", second("time")),
-        _note("STATUS=", pl.when(~pl.col("(told)")).then(pl.col("status"))),
+        _note("STATUS=", pl.when(~plain_status).then(pl.col("status").fill_null(NO_STATUS))),
         _note("PART=", pl.when(several).then((pl.col("(part)") + 1).cast(pl.String))),
     ]
     note = pl.concat_str([pl.lit(one) if isinstance(one, str) else one for one in parts]).str.strip_chars_end(";")

@@ -10,8 +10,8 @@ import polars as pl
 
 from ehrsatz.dataset import Dataset
 from ehrsatz.exporters.base import Clinical, Loss, Put
-from ehrsatz.exporters.x12.claims import claims, code_fits, sent, system_fits
-from ehrsatz.exporters.x12.remits import remits, settled
+from ehrsatz.exporters.x12.claims import claims, code_fits, sent, settled, system_fits
+from ehrsatz.exporters.x12.remits import remits
 from ehrsatz.exporters.x12.segments import fits, nothing
 from ehrsatz.files import part_name
 from ehrsatz.layouts.x12 import NO_CODE, NO_TIME
@@ -113,6 +113,16 @@ class X12Exporter(Clinical):
         ),
         Loss("payment", None, _SELF, rows=~(_of_claim() & fits("payment_id", "payment"))),
         Loss("payment", None, "what a patient pays alone is no remittance of a payer", rows=~settled()),
+        *(
+            Loss(
+                table,
+                "encounter_id",
+                "lines and payments are of the visit that their claim names",
+                rows=pl.col("encounter_id").ne_missing(pl.col("claim_id.encounter_id")),
+                keeps=pl.col("claim_id.encounter_id"),
+            )
+            for table in ("claim_line", "payment")
+        ),
         Loss("payment", "patient_part", "a remittance says what the patient owes, not what the patient has paid"),
         Loss("payment", "time", "a remittance has a date, not a time of day", keeps=_minute("time")),
         *(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from ehrsatz.exporters.x12.claims import known, patient_name
+from ehrsatz.exporters.x12.claims import known, patient_name, settled
 from ehrsatz.exporters.x12.segments import (
     amount,
     clean,
@@ -28,11 +28,6 @@ from ehrsatz.exporters.x12.segments import (
 from ehrsatz.layouts.x12 import NO_NAME, NO_TIME, PLACES, REMITTANCE, REMITTED, SENDER
 
 PAYEE = ["(payer)", "(house)", "(day)"]
-
-
-def settled() -> pl.Expr:
-    """Say which payments are a payer's: what the patient alone paid later is none of its business."""
-    return (pl.col("payer_part").fill_null(0.0) != 0) | (pl.col("adjustment").fill_null(0.0) != 0)
 
 
 def remits(tables: Mapping[str, pl.DataFrame], first: int) -> str:

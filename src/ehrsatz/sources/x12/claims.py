@@ -9,7 +9,7 @@ from typing import Any
 
 from ehrsatz import loose
 from ehrsatz.clinical import ICD10CM
-from ehrsatz.layouts.x12 import CLASSES, KINDS, MOST_LINES, NO_DIAGNOSIS, NO_NAME, SENDER, SEXES
+from ehrsatz.layouts.x12 import CLASSES, KINDS, MOST_LINES, NO_DIAGNOSIS, NO_NAME, NO_STATUS, SENDER, SEXES
 from ehrsatz.sources.x12.parse import Segment, Transaction, date_of, number_of, span_of, time_of
 
 Row = dict[str, Any]
@@ -202,6 +202,8 @@ def _claim(one: Segment, state: _State, found: Found) -> None:
     claim["(person)"], claim["(member)"] = person, state.subscriber.member
     claim["(group)"], claim["(payer)"] = state.group, state.payer
     claim["(house)"] = state.house
+    if state.ours:
+        claim["(noted)"] = True
 
 
 def _encounter(state: _State) -> Row:
@@ -217,7 +219,8 @@ def _dated(one: Segment, state: _State, found: Found) -> None:
     if state.claim is None:
         found.left[f"837.DTP {what}"] += 1
     elif state.line is not None and what == "472":
-        state.line.setdefault("time", begin)
+        if not state.ours:  # there the note says the time, if there is one
+            state.line.setdefault("time", begin)
         visit = _encounter(state)
         visit["(first)"] = min(filter(None, (visit.get("(first)"), begin)), default=None)
         visit["(last)"] = max(filter(None, (visit.get("(last)"), end)), default=None)
@@ -275,7 +278,8 @@ def _noted(one: Segment, state: _State, found: Found) -> None:
     elif state.claim is not None and said:
         state.claim.update({"(encounter_id)": said.get("ENC"), "time": time_of(said.get("TIME")), "(noted)": True})
         if said.get("STATUS"):
-            state.claim["status"] = said["STATUS"]
+            state.claim["status"] = None if said["STATUS"] == NO_STATUS else said["STATUS"]
+            state.claim["(settled)"] = True
         state.part = int(said["PART"]) if said.get("PART", "").isdigit() else 1
     else:
         found.left["837.NTE"] += 1

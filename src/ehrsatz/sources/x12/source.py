@@ -102,7 +102,7 @@ def _frames(found: Found) -> dict[str, pl.DataFrame]:
 def _remitted(payment: Row, found: Found) -> None:
     claim = found.row("claim", payment["claim_id"])
     claim.setdefault("(parts)", [payment["(total)"]])
-    if claim.get("status") in {None, "paid"}:
+    if claim.get("status") in {None, "paid"} and not claim.get("(settled)"):
         claim["status"] = payment["(status)"]
     for name in ("(patient)", "(member)", "(coverage)", "(payer)"):
         if claim.get(name) is None:
