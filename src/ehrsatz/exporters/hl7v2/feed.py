@@ -11,6 +11,7 @@ HL7 Version 2.5.1, chapter 2, sections 2.10.3 (batch protocol), 2.15.9 (MSH).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,9 @@ import polars as pl
 from ehrsatz import loose
 from ehrsatz.dataset import Dataset
 from ehrsatz.exporters.base import Clinical, Loss, Put
-from ehrsatz.exporters.hl7v2 import chart, master, money, orders, people, treatment, visits
-from ehrsatz.exporters.hl7v2.fields import ended, plain, practitioners, text, ts
+from ehrsatz.exporters.hl7v2 import master
+from ehrsatz.exporters.hl7v2.fields import ended, plain, text, ts
+from ehrsatz.exporters.hl7v2.stream import pieces
 from ehrsatz.files import part_name
 from ehrsatz.terminology.hl7v2 import FACILITY, SENDER, VERSION
 
@@ -38,6 +40,7 @@ FRACTIONS = tuple(
     for column in table.columns
     if column.kind == "datetime" and (table.name, column.name) != ("procedure", "stop")
 )
+CHUNK = 1 << 24  # bytes that are read back at once
 BLOCK = 50_000  # messages whose text is made at once
 NOTE = "SYNTHETIC TEST DATA, NOT FOR CARE"
 
@@ -69,71 +72,34 @@ class Hl7v2Exporter(Clinical):
         return out
 
     def _read_back(self, path: Path) -> str:
-        text_ = path.read_bytes()
-        first, last = text_[:4], text_.rstrip(b"\r")[-5:]
-        if first != b"FHS|" or not last.startswith(b"FTS|"):
-            return "it is cut off: its first or last segment lacks"
-        said = int(text_.rsplit(b"\rBTS|", 1)[1].split(b"\r", 1)[0].split(b"|")[0])
-        found = text_.count(b"\rMSH|")
-        return "" if said == found else f"it holds {found:,} messages where its last segment says {said:,}"
-
-
-def feed(tables: Mapping[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the messages of all patients in order, as `message.COLUMNS` says, and the patients' parts of PID."""
-    clean = plain(tables)
-    xcn = practitioners(clean["practitioner"])
-    who = people.identities(clean)
-    seen = visits.visits(clean, who, xcn)
-    charts = chart.charted(clean, xcn, seen)
-    known = orders.ordered(clean, xcn)
-    covered = money.insured(clean)
-    merged = people.merges(seen, who)
-    kinds = [
-        people.persons(clean),
-        people.deaths(clean),
-        merged,
-        visits.openings(seen),
-        visits.endings(seen, charts),
-        visits.appointments(seen),
-        chart.loose_charts(charts, seen),
-        chart.problems(clean, seen),
-        chart.allergies(clean, seen),
-        chart.devices(clean, seen),
-        orders.orders(clean, known, seen),
-        orders.results(clean, known, seen),
-        orders.reports(clean, known, seen),
-        treatment.medications(clean, xcn, seen),
-        treatment.immunizations(clean, seen),
-        treatment.careplans(clean, seen),
-        treatment.goals(clean, seen),
-        money.coverages(covered),
-        money.claims(clean, covered, seen),
-        money.payments(clean, seen),
-    ]
-    whole = pl.concat(kinds)
-    first = whole.group_by("patient_id").agg(pl.col("time").min().alias("first"))
-    who = who.join(first, on="patient_id", how="left", maintain_order="left")
-    who = who.join(merged.select("patient_id", pl.col("time").alias("until")), on="patient_id", how="left")
-    times = who.select("patient_id", pl.coalesce("first", "born", pl.datetime(1900, 1, 1)).alias("first"))
-    whole = whole.join(times, on="patient_id", how="left", maintain_order="left")
-    whole = whole.with_columns(pl.coalesce("time", "first").alias("time")).drop("first")
-    return whole.sort("time", "rank", "patient_id", "key"), who
+        found, held = 0, b""
+        with path.open("rb") as file:
+            begins = file.read(4) == b"FHS|"
+            while more := file.read(CHUNK):
+                held = held[-64:] + more
+                found += held.count(b"\rMSH|", max(0, len(held) - len(more) - 4))
+        end = re.search(rb"\rBTS\|(\d+)\rFTS\|1\r$", held)
+        if not begins or end is None:
+            return "it is cut off: its first or last segments lack"
+        said = int(end[1])
+        return "" if said == found else f"it holds {found:,} messages where its end says {said:,}"
 
 
 def _put_feed(tables: Mapping[str, pl.DataFrame], part: int | None, path: Path) -> None:
-    whole, who = feed(tables)
-    name = part_name("feed", part)
+    name, number = part_name("feed", part), 0
     with path.open("wb") as file:
         file.write(_header(f"{name}.hl7"))
-        for start in range(0, whole.height, BLOCK):
-            block = _texts(whole.slice(start, BLOCK), who, start, part)
-            file.write("".join(block.to_list()).encode())
-        file.write(f"BTS|{whole.height}\rFTS|1\r".encode())
+        for piece, who in pieces(tables):
+            for start in range(0, piece.height, BLOCK):
+                block = _texts(piece.slice(start, BLOCK), who, number + start, part)
+                file.write("".join(block.to_list()).encode())
+            number += piece.height
+        file.write(f"BTS|{number}\rFTS|1\r".encode())
 
 
 def _texts(block: pl.DataFrame, who: pl.DataFrame, start: int, part: int | None) -> pl.Series:
     """Return whole messages, each segment with its carriage return."""
-    parts = who.drop("born", "first")
+    parts = who.drop("born")
     block = block.join(parts, on="patient_id", how="left", maintain_order="left")
     number = (pl.int_range(pl.len()) + start + 1).cast(pl.String).str.zfill(9)
     time = ts("time")

@@ -21,6 +21,7 @@ from ehrsatz.terminology.hl7v2 import DOCUMENT, INTERPRETATION, LOCAL, ORDER_STA
 
 IDENTITY = ["patient_id", "encounter_id", "order_id", "time", "category"]  # of a group of results
 NUMBER = pl.col("number")
+LONGEST = 199  # characters of type ST
 Fields = dict[int, pl.Expr | str]
 
 
@@ -97,7 +98,9 @@ def _obx() -> pl.Expr:
     """OBX of an observation; where it has a number and a text, the text follows as a note."""
     value, words = pl.col("value"), pl.col("text_value")
     number = pl.int_range(1, pl.len() + 1).over(IDENTITY).cast(pl.String)
-    kind = pl.when(value.is_not_null()).then(pl.lit("NM")).when(words.is_not_null()).then(pl.lit("ST"))
+    short = words.str.len_chars() <= LONGEST
+    kind = pl.when(value.is_not_null()).then(pl.lit("NM")).when(short).then(pl.lit("ST"))
+    kind = kind.when(words.is_not_null()).then(pl.lit("FT"))
     low, high = pl.col("low"), pl.col("high")
     bounds = (
         pl.when(low.is_not_null() & high.is_not_null())

@@ -18,7 +18,7 @@ from pathlib import Path
 from ehrsatz.errors import SourceError
 
 STARTS = ("MSH", "FHS", "BHS")
-BLOCK = 8_000_000  # characters that are cut into segments at once
+BLOCK = 24_000_000  # characters that are cut into segments at once
 CHARSETS = {"": "utf-8", "ASCII": "utf-8", "UNICODE": "utf-8", "GB 18030-2000": "gb18030", "BIG-5": "big5"}
 
 

@@ -122,7 +122,7 @@ def _standard(rows: pl.DataFrame) -> pl.DataFrame:
     msh = rows.filter(pl.col("name") == "MSH")
     signs = msh.select("m", pl.col("text").str.slice(3, 5).alias("signs"))
     kinds = signs["signs"].unique(maintain_order=True).to_list()
-    if kinds != [STANDARD]:
+    if kinds not in ([], [STANDARD]):
         rows = rows.join(signs, on="m", how="left", maintain_order="left")
         parts = [_translated(rows.filter(pl.col("signs") == one), one) for one in kinds]
         rows = pl.concat(parts).sort("p").drop("signs")
