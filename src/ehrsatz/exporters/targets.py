@@ -24,8 +24,9 @@ from ehrsatz.files import flush, writing
 DIALECTS = ("postgresql", "sqlite", "duckdb")
 TIME = "%Y-%m-%d %H:%M:%S%.f"
 ROWS = 20_000  # a batch of SQLite
-STEP = 250_000  # rows after which a new DuckDB file is written out: its index of keys lies in memory until then
-MEMORY = "512MB"  # that DuckDB may hold
+STEP = 500_000  # rows after which a new DuckDB file is written out: its index of keys lies in memory until then
+GROUP = 122_880  # rows of one insert into DuckDB, and of its row groups
+MEMORY = "384MB"  # that DuckDB may hold
 _ALIASES = {"postgres": "postgresql"}
 _FEATURE = "Loading into a database"
 
@@ -393,10 +394,11 @@ class Duckdb(_File):
 
     def insert(self, table: str, frame: pl.DataFrame) -> int:
         with self.doing(f"load the table '{table}'"):
-            self._base.register("(rows)", frame.to_arrow())
             into = f"INSERT INTO {quoted(table)} ({_columns(frame)})"
-            self._base.execute(f'{into} SELECT {_columns(frame)} FROM "(rows)"')
-            self._base.unregister("(rows)")
+            for block in frame.iter_slices(GROUP):
+                self._base.register("(rows)", block.to_arrow())
+                self._base.execute(f'{into} SELECT {_columns(frame)} FROM "(rows)"')
+                self._base.unregister("(rows)")
         self._since += frame.height
         return frame.height
 

@@ -33,25 +33,28 @@ class DatabaseFile(Clinical):
     gathers: ClassVar[bool] = True
 
     def _files(self, dataset: Dataset, tables: Collection[Table], part: int | None) -> Mapping[str, Put]:
-        wide = loose.widen(dataset)
-        facts = {ORIGIN: dataset.provenance.origin, STRICT: str(is_strict(dataset))}
+        names = {table.name for table in tables}
+        world = bool(names & set(WORLD))
+        return self._shard(loose.widen(dataset), part, "patient" in names, world, strict=is_strict(dataset))
+
+    def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
+        return self._shard(dataset, part, patients, world, strict=False)
+
+    def _shard(
+        self, dataset: Dataset, part: int | None, patients: bool, world: bool, *, strict: bool
+    ) -> Mapping[str, Put]:
+        facts = {ORIGIN: dataset.provenance.origin, STRICT: str(strict)}
 
         def put(name: str) -> Put:
-            return lambda path: wide.tables[name].write_parquet(
+            return lambda path: dataset.tables[name].write_parquet(
                 path, compression="zstd", compression_level=1, metadata=facts
             )
 
-        names = {table.name for table in tables}
         return {
-            f"{PARTS}/{part_name(table.name, None if table.name in WORLD else part)}.parquet": put(table.name)
-            for table in wide.schema.tables
-            if (table.name in names if table.name in WORLD else "patient" in names)
+            f"{PARTS}/{part_name(name, None if name in WORLD else part)}.parquet": put(name)
+            for name in dataset.tables
+            if (world if name in WORLD else patients)
         }
-
-    def _records(
-        self, dataset: Dataset, part: int | None, *, patients: bool, world: bool
-    ) -> Mapping[str, Put]:  # pragma: no cover - `_files` writes tables instead
-        raise NotImplementedError
 
     @property
     def _name(self) -> str:
