@@ -238,8 +238,7 @@ def _made(stage: Stage, n: int, merge: Callable[[Any, Any], Any] | None) -> Made
     for one in shards:
         for name, count in one.rows.items():
             rows[name] = rows.get(name, 0) + count
-    told = [one.statistics for one in shards]
-    statistics = reduce(merge, told) if merge is not None else {}
+    statistics = reduce(merge, map(stage.statistics, sorted(stage.done))) if merge is not None else {}
     files = {name: digest for one in shards for name, digest in sorted(one.files.items())}
     return Made(stage.whole, n, files, rows, statistics, len(shards), stage.n_kept)
 

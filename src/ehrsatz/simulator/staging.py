@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,8 +35,9 @@ class Finished:
 class Stage:
     """The hidden folder of a run: `whole` becomes the target, `work` is thrown away."""
 
-    def __init__(self, target: Path, folder: Path, done: dict[int, Finished]) -> None:
+    def __init__(self, target: Path, folder: Path, done: dict[int, Finished], places: dict[int, int]) -> None:
         self.target, self.folder, self.done = target, folder, done
+        self._places = places  # shard -> where its line begins in the journal
         self.whole = folder / WHOLE
         self.work = folder / f"work-{os.getpid()}"
         self.n_kept = len(done)
@@ -48,11 +49,18 @@ class Stage:
                 place = self.whole / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 (at / name).rename(place)
-            with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
-                journal.write(_line(asdict(one)))
+            with (self.folder / JOURNAL).open("ab") as journal:
+                self._places[one.shard] = journal.tell()
+                journal.write(_line(asdict(one)).encode())
                 journal.flush()
                 os.fsync(journal.fileno())
-        self.done[one.shard] = one
+        self.done[one.shard] = replace(one, statistics={})  # they stay in the journal: memory must not grow
+
+    def statistics(self, shard: int) -> Mapping[str, Any]:
+        """Return the statistics of a finished shard, from the journal."""
+        with (self.folder / JOURNAL).open("rb") as journal:
+            journal.seek(self._places[shard])
+            return dict(json.loads(journal.readline())["statistics"])
 
     def commit(self) -> None:
         """Flush everything to disk and let the whole take the target's place."""
@@ -94,7 +102,7 @@ def staged(folder: str | Path, plan: Mapping[str, Any], *, restart: bool = False
         _hold(lock)
         if restart:
             _clear(hidden)
-        stage = Stage(target, hidden, _resume(hidden, plan, target))
+        stage = Stage(target, hidden, *_resume(hidden, plan, target))
         try:
             with writing("the output folder"):
                 stage.whole.mkdir(exist_ok=True)
@@ -198,11 +206,15 @@ def _clear(hidden: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _resume(hidden: Path, plan: Mapping[str, Any], target: Path) -> dict[int, Finished]:
-    """Return the finished shards of an earlier run whose files are as they were written; remove the rest."""
-    told = _read(hidden / JOURNAL)
-    head = json.loads(_line(plan))
-    if told and told[0] != head:
+def _resume(hidden: Path, plan: Mapping[str, Any], target: Path) -> tuple[dict[int, Finished], dict[int, int]]:
+    """Return the finished shards of an earlier run whose files are as they were written; remove the rest.
+
+    Their statistics stay in the journal, which is written anew; returned is also where each shard's line begins in it.
+    """
+    head = _line(plan).encode()
+    lines = _lines(hidden / JOURNAL)
+    first = next(lines, None)
+    if first is not None and first[0] != json.loads(head):
         raise OutputError(
             "Expected no unfinished run of another kind beside the output folder.",
             f"One lies in '{hidden.name}': of another scenario, size, format or version.",
@@ -210,11 +222,16 @@ def _resume(hidden: Path, plan: Mapping[str, Any], target: Path) -> dict[int, Fi
         )
     whole = hidden / WHOLE
     done: dict[int, Finished] = {}
-    for entry in told[1:]:
-        one = Finished(entry["shard"], entry["files"], entry["rows"], entry["statistics"])
-        paths = {whole / name: digest for name, digest in one.files.items()}
-        if all(path.is_file() and file_hash(path) == digest for path, digest in paths.items()):
-            done[one.shard] = one
+    places: dict[int, int] = {}
+    fresh = hidden / f"{JOURNAL}.part"
+    with writing(f"into the unfinished run of '{target.name}'"), fresh.open("wb") as stream:
+        stream.write(head)
+        for entry, line in lines:
+            paths = {whole / name: digest for name, digest in entry["files"].items()}
+            if all(path.is_file() and file_hash(path) == digest for path, digest in paths.items()):
+                done[entry["shard"]] = Finished(entry["shard"], entry["files"], entry["rows"])
+                places[entry["shard"]] = stream.tell()
+                stream.write(line)
     kept = {whole / name for one in done.values() for name in one.files}
     with writing(f"into the unfinished run of '{target.name}'"):
         for path in hidden.glob("work-*"):
@@ -222,28 +239,24 @@ def _resume(hidden: Path, plan: Mapping[str, Any], target: Path) -> dict[int, Fi
         for path in whole.rglob("*") if whole.exists() else ():
             if path.is_file() and path not in kept:
                 path.unlink()
-        lines = [head, *(asdict(done[shard]) for shard in done)]
-        fresh = hidden / f"{JOURNAL}.part"
-        fresh.write_text("".join(map(_line, lines)), encoding="utf-8")
         flush(fresh)
         fresh.replace(hidden / JOURNAL)
-    return done
+    return done, places
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a journal up to the first that was torn."""
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield the lines of a journal, read and as they are, up to the first that was torn."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError):
-        return []
-    out: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            break
-        keys = set(entry) if isinstance(entry, dict) else set()
-        if not line.endswith("\n") or (out and keys != {"shard", "files", "rows", "statistics"}):
-            break
-        out.append(entry)
-    return out
+        stream = path.open("rb")
+    except OSError:
+        return
+    with stream:
+        for number, line in enumerate(stream):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                return
+            keys = set(entry) if isinstance(entry, dict) else set()
+            if not line.endswith(b"\n") or (number and keys != {"shard", "files", "rows", "statistics"}):
+                return
+            yield entry, line
