@@ -135,7 +135,10 @@ def _translated(rows: pl.DataFrame, signs: str) -> pl.DataFrame:
     own = field + rest + STANDARD[1 + len(rest) :]
     if own == STANDARD:
         return rows
-    names = {"|": "F", "^": "S", "~": "R", "\\": "E", "&": "T"}
-    turned = dict(zip(own, STANDARD, strict=True))
-    turned |= {sign: f"\\{name}\\" for sign, name in names.items() if sign not in turned}
-    return rows.with_columns(pl.col("text").str.replace_many(list(turned), list(turned.values())))
+    escaped = dict(zip(STANDARD, ("\\F\\", "\\S\\", "\\R\\", "\\E\\", "\\T\\"), strict=True))
+    turned = {  # an escape of the message's own sign is that sign, which may be one of the standard's
+        f"{own[3]}{letter}{own[3]}": escaped.get(sign, sign) for letter, sign in zip("FSRET", own, strict=True)
+    }
+    turned |= dict(zip(own, STANDARD, strict=True))
+    turned |= {sign: escape for sign, escape in escaped.items() if sign not in turned}
+    return rows.with_columns(pl.col("text").str.replace_many(list(turned), list(turned.values()), leftmost=True))
