@@ -177,6 +177,13 @@ def label(element: Element) -> str:
     return roots[0] if roots else element.tag
 
 
+def encounter_of(found: Inner) -> str | None:
+    """Return the encounter of an entry: named as one, else referred to."""
+    if found.has_encounter:
+        return found.encounter
+    return key_of(found.links[0], "encounter") if found.links else None
+
+
 def reason_code(found: Inner) -> str | None:
     """Return the code of the reason: ICD-10-CM where it has one, else what stands there."""
     if found.reason is None:

@@ -15,7 +15,7 @@ from ehrsatz import loose
 from ehrsatz.errors import SourceError
 from ehrsatz.layouts.ccda import SECTIONS
 from ehrsatz.schema import dtype_of
-from ehrsatz.sources.ccda import entries, results
+from ehrsatz.sources.ccda import drugs, entries, plan, results
 from ehrsatz.sources.ccda.header import read_header
 from ehrsatz.sources.ccda.parse import code_of, read, templates
 from ehrsatz.sources.ccda.rows import Rows
@@ -141,13 +141,13 @@ def _add(name: str, entry: Element, rows: Rows, patient: dict[str, object]) -> N
 PLAIN = {
     "encounters": entries.encounters,
     "allergies": entries.allergies,
-    "medications": entries.medications,
-    "immunizations": entries.immunizations,
+    "medications": drugs.medications,
+    "immunizations": drugs.immunizations,
     "procedures": entries.procedures,
     "equipment": entries.equipment,
-    "plan": entries.plans,
-    "goals": entries.goals,
-    "payers": entries.payers,
+    "plan": plan.plans,
+    "goals": plan.goals,
+    "payers": plan.payers,
 }
 
 
