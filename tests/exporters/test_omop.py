@@ -344,6 +344,17 @@ def test_stays_within_stays_within_stays(few: Dataset, tmp_path: Path) -> None:
     assert differences(nested, made(nested, tmp_path)) == []
 
 
+def test_an_organization_that_is_not_the_places(cohort: Dataset, tmp_path: Path) -> None:
+    inside = cohort.tables["encounter"].filter(pl.col("part_of_id").is_not_null())
+    some = _only(cohort, inside["patient_id"].unique().sort()[:3])
+    wide = loose.widen(some)
+    place, every = pl.col("location_id"), pl.int_range(pl.len()) % 3
+    other = pl.when(every == 0).then(pl.lit(None)).when(every == 1).then(pl.lit("H00001")).otherwise("organization_id")
+    moved = wide.tables["encounter"].with_columns(pl.when(place.is_not_null()).then(other).alias("organization_id"))
+    dataset = Dataset(loose.schema(), {**wide.tables, "encounter": moved}, Provenance("simulated"))
+    assert differences(dataset, made(dataset, tmp_path)) == []
+
+
 def test_patients_alone(few: Dataset, tmp_path: Path) -> None:
     wide = loose.widen(few)
     alone = {name: frame if name == "patient" else frame.clear() for name, frame in wide.tables.items()}

@@ -19,6 +19,7 @@ from ehrsatz.exporters.targets import TIME, quoted
 from ehrsatz.terminology.omop import cdm
 from ehrsatz.terminology.omop.cdm import Field
 
+_SOUGHT = {("person", "person_source_value"), ("fact_relationship", "fact_id_1")}  # by what reads some patients
 ROWS = 100_000  # of a CSV file, at a time
 
 
@@ -45,7 +46,8 @@ def statements(dialect: str) -> Statements:
         if key is not None and dialect != "sqlite":
             constrain.append(f"ALTER TABLE {quoted(table)} ADD PRIMARY KEY ({quoted(key)})")
         for field in fields:
-            if field.indexed and not field.key and dialect != "duckdb":
+            sought = field.indexed or (table, field.name) in _SOUGHT
+            if sought and not field.key and dialect != "duckdb":
                 index.append(
                     f"CREATE INDEX {quoted(f'{table}_{field.name}_ix')} ON {quoted(table)} ({quoted(field.name)})"
                 )

@@ -150,7 +150,8 @@ def _shift(table: str, column: str, rows: pl.DataFrame, before: dict[str, int]) 
         by_domain = {domain: before.get(led, 0) for domain, led in DOMAINS.items()}
         return cell + pl.col("cost_domain_id").replace_strict(by_domain, default=0, return_dtype=pl.Int64)
     if column in {"fact_id_1", "fact_id_2"}:
-        shift = {known.PERSON: before.get("person", 0), known.VISIT: before.get("visit_occurrence", 0)}
+        domains = {known.PERSON: "person", known.VISIT: "visit_occurrence", known.DETAIL: "visit_detail"}
+        shift = {domain: before.get(led, 0) for domain, led in domains.items()}
         return cell + pl.col(f"domain_concept_id_{column[-1]}").replace_strict(shift, default=0, return_dtype=pl.Int64)
     if column in {"provider_id", "care_site_id"} or (table == "care_site" and column == "location_id"):
         return None  # the same in every shard

@@ -45,7 +45,7 @@ def add_visits(shard: Shard) -> None:
         "encounter_id", pl.col("(visit)").alias("visit_occurrence_id"), "visit_detail_id", began.alias("(began)")
     )
     shard.out["visit_occurrence"] = _visits(held.filter(~inner))
-    shard.out["(owners)"] = _owners(shard, held.filter(~inner))
+    shard.out["(owners)"] = _owners(shard, held)
     shard.out["visit_detail"] = _details(held.filter(inner), held)
 
 
@@ -112,8 +112,11 @@ def _owners(shard: Shard, held: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("(site)").is_null()).then(pl.lit(NO_OWNER)).otherwise(pl.lit(OTHER_OWNER)).alias("word")
     )["word"]
     return held.select(
-        pl.lit(known.VISIT).alias("domain_concept_id_1"),
-        pl.col("visit_occurrence_id").alias("fact_id_1"),
+        pl.when(pl.col("visit_detail_id").is_null())
+        .then(known.VISIT)
+        .otherwise(pl.lit(known.DETAIL, pl.Int64))
+        .alias("domain_concept_id_1"),
+        pl.coalesce("visit_detail_id", "visit_occurrence_id").alias("fact_id_1"),
         pl.lit(known.CARE_SITE).alias("domain_concept_id_2"),
         pl.coalesce("(site)", "(place)").alias("fact_id_2"),
         shard.codes.words(words, OWNER, "Relationship").alias("relationship_concept_id"),

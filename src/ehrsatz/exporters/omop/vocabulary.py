@@ -150,6 +150,9 @@ def _described(
         rows = []
         for word in words:
             one = known.described(kind).get(word)
+            if (kind, word) == ("Domain", DETAIL):
+                one = Concept(known.DETAIL, word, "Metadata", kind, kind, None, word)
+                added.append(one)
             if one is None:
                 name = own.get(word, word) or "codes without a system"
                 one = Concept(first + len(added), name[:255], "Metadata", kind, kind, None, word[:50])

@@ -69,10 +69,13 @@ def encounters(read: Read, providers: pl.DataFrame, sites: pl.DataFrame) -> tupl
     every = every.join(providers, on="provider_id", how="left", maintain_order="left")
     every = every.join(sites, on="care_site_id", how="left", maintain_order="left")
     if read.own:
-        told = owners(read, tops["visit_occurrence_id"], sites)
-        every = every.join(told, on="visit_occurrence_id", how="left", maintain_order="left")
-        top = pl.col("(told)").is_not_null() & pl.col("(detail)").is_null()
-        every = every.with_columns(pl.when(top).then("(owner)").otherwise("organization_id").alias("organization_id"))
+        inside = pl.col("(detail)").is_not_null()
+        every = every.with_columns(
+            pl.when(inside).then(pl.lit(known.DETAIL, pl.Int64)).otherwise(known.VISIT).alias("(domain)"),
+            pl.coalesce("(detail)", "visit_occurrence_id").alias("(fact)"),
+        ).join(owners(read, _ids(tops, inner), sites), on=["(domain)", "(fact)"], how="left", maintain_order="left")
+        named = pl.when(pl.col("(told)").is_not_null()).then("(owner)").otherwise("organization_id")
+        every = every.with_columns(named.alias("organization_id"))
     classes = _CLASSES if read.own else _CLASSES | _FOREIGN
     kind = pl.col("(class)").replace_strict(classes, default=None, return_dtype=pl.String)
     every = every.with_columns(kind.alias("class"))
@@ -109,6 +112,10 @@ def encounters(read: Read, providers: pl.DataFrame, sites: pl.DataFrame) -> tupl
         ]
     )
     return out, visits
+
+
+def _ids(tops: pl.DataFrame, inner: pl.DataFrame) -> pl.Series:
+    return pl.concat([tops["visit_occurrence_id"], inner["(detail)"].rename("visit_occurrence_id")]).unique()
 
 
 def visited(rows: pl.DataFrame, visits: pl.DataFrame, read: Read, table: str) -> pl.DataFrame:

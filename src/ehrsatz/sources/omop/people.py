@@ -68,13 +68,25 @@ class Read:
         return pl.col(time) if self.own else pl.coalesce(pl.col(time), pl.col(day).cast(pl.Datetime("us")))
 
 
-def keys(store: Store, left: Counter[str], *, own: bool) -> pl.DataFrame:
-    """Return person_id and patient_id of all people: the key of the source where each has one of its own."""
-    people = store.frame("person", left).select("person_id", "person_source_value").unique("person_id", keep="first")
+def keys(store: Store, left: Counter[str], *, own: bool, only: pl.Series | None = None) -> pl.DataFrame:
+    """Return person_id and patient_id: the key of the source where each person has one of its own.
+
+    Parameters
+    ----------
+    store, left, own
+        The database, what counts, whether it was written by ehrsatz.
+    only
+        Keys of the people wanted; all where None.
+    """
+    where = Where("person_source_value", only) if own and only is not None else None
+    people = (
+        store.frame("person", left, where).select("person_id", "person_source_value").unique("person_id", keep="first")
+    )
     source = people["person_source_value"]
     told = own or (source.null_count() == 0 and source.n_unique() == people.height)
     key = pl.col("person_source_value") if told else pl.col("person_id").cast(pl.String)
-    return people.select("person_id", key.alias("patient_id"))
+    named = people.select("person_id", key.alias("patient_id"))
+    return named if only is None else named.filter(pl.col("patient_id").is_in(only.implode()))
 
 
 def patients(read: Read) -> pl.DataFrame:
@@ -269,19 +281,20 @@ def coverages(read: Read) -> pl.DataFrame:
 
 
 def owners(read: Read, visits: pl.Series, where: pl.DataFrame) -> pl.DataFrame:
-    """Return visit_occurrence_id, `(owner)` and `(told)`: organizations that are not those of the visit's place."""
-    rows = read.store.frame("fact_relationship", read.left, Where("domain_concept_id_1", pl.Series([known.VISIT])))
-    rows = rows.filter(pl.col("fact_id_1").is_in(visits.implode()) & (pl.col("domain_concept_id_2") == known.CARE_SITE))
+    """Return `(domain)`, `(fact)`, `(owner)` and `(told)`: organizations that are not those of a visit's place."""
+    rows = read.store.frame("fact_relationship", read.left, Where("fact_id_1", visits))
+    rows = rows.filter(pl.col("domain_concept_id_1").is_in([known.VISIT, known.DETAIL]))
     every = read.concepts.table([rows["relationship_concept_id"]]).filter(pl.col("vocabulary") == OWNERS)
     ours = rows.join(
         every, left_on="relationship_concept_id", right_on="concept_id", how="inner", maintain_order="left"
     )
     ours = ours.join(where, left_on="fact_id_2", right_on="care_site_id", how="left", maintain_order="left")
     return ours.select(
-        pl.col("fact_id_1").alias("visit_occurrence_id"),
+        pl.col("domain_concept_id_1").alias("(domain)"),
+        pl.col("fact_id_1").alias("(fact)"),
         pl.when(pl.col("code") == "organization").then("organization_id").alias("(owner)"),
         pl.lit(True).alias("(told)"),
-    ).unique("visit_occurrence_id", keep="first")
+    ).unique(["(domain)", "(fact)"], keep="first")
 
 
 def relations(read: Read) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import polars as pl
@@ -14,8 +15,9 @@ from ehrsatz.sources.clinical import ClinicalSource, Part
 from ehrsatz.sources.omop import events, people, results
 from ehrsatz.sources.omop.concepts import Concepts
 from ehrsatz.sources.omop.costs import DETAIL, VISIT, costs
+from ehrsatz.sources.omop.opening import DUCKDB, SQLITE, dialect_of, is_folder, opened
 from ehrsatz.sources.omop.people import OWN, Read
-from ehrsatz.sources.omop.store import DUCKDB, SQLITE, Store, Where, dialect_of, is_folder, opened
+from ehrsatz.sources.omop.store import Store, Where
 from ehrsatz.terminology.omop import cdm, known
 
 _UNREAD = ("specimen", "note_nlp", "episode", "episode_event")
@@ -38,6 +40,9 @@ class OmopSource(ClinicalSource):
 
     name: ClassVar[str] = "omop"
 
+    def __init__(self) -> None:
+        self._copies: dict[str, TemporaryDirectory[str]] = {}  # of folders of which parts are read, until they are done
+
     @classmethod
     def fits(cls, what: str | Path) -> bool:
         text = str(what)
@@ -57,21 +62,25 @@ class OmopSource(ClinicalSource):
             return False
 
     def _read(self, what: str | Path, part: Part | None, left: Counter[str]) -> Mapping[str, pl.DataFrame]:
-        with opened(what) as store:
+        with opened(what, None if part is None else self._place(what)) as store:
             _check(store)
             own = _is_own(store, left)
             if not store.has("concept") and part is None:
                 left[
                     "concept: the database has no vocabulary, so that codes are source values or numbers of concepts"
                 ] += 1
-            every = people.keys(store, left, own=own)
-            wanted = every if part is None else every.filter(pl.col("patient_id").is_in(part.patients.implode()))
+            wanted = people.keys(store, left, own=own, only=None if part is None else part.patients)
             where = None if part is None else Where("person_id", wanted["person_id"])
             read = Read(store, Concepts(store, own=own, left=left), left, own, wanted, where)
             frames = _frames(read, world=part is None or part.world)
             if part is None:
                 _count(store, left, own=own)
             return frames
+
+    def _place(self, what: str | Path) -> Path:
+        """Return a folder for copies of a folder's tables; it is gone with this reader."""
+        held = self._copies.setdefault(str(what), TemporaryDirectory(prefix="ehrsatz-omop-"))
+        return Path(held.name)
 
 
 def _check(store: Store) -> None:

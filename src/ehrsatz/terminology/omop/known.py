@@ -106,6 +106,7 @@ FIELDS = {
 }
 FIELD_OF = {table: concept for concept, table in FIELDS.items()}
 VISIT, PERSON, CARE_SITE = 8, 56, 57  # domains of facts
+DETAIL = LOCAL  # the vocabularies have no domain of details of visits: the first concept of our own
 PART_OF, CONTAINS = 46233688, 46233689
 DOLLAR, ENGLISH, UTF8, CDM_54, DRUG_ALLERGY = 44818668, 4180186, 32678, 756265, 439224
 
