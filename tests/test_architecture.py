@@ -19,7 +19,7 @@ from ehrsatz.registry import BUILT_IN
 PACKAGE = Path(ehrsatz.__file__).parent
 FLOORS = (
     {"errors"},
-    {"seeds", "extras", "provenance", "registry", "threads", "markup", "files"},
+    {"seeds", "extras", "provenance", "registry", "threads", "markup", "files", "memory"},
     {"schema", "terminology"},
     {"clinical", "dataset", "scenario"},
     {"loose", "layouts"},  # layouts: where a format keeps the clinical columns, for its exporter and its reader

@@ -17,6 +17,7 @@ from ehrsatz.errors import UnsupportedError
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.exporters.parquet import mark_of
 from ehrsatz.generators.base import Progress, silent
+from ehrsatz.memory import give_back
 from ehrsatz.pipeline import exporters_of
 from ehrsatz.provenance import Origin
 from ehrsatz.reconcile.prove import Proof, forms_in, reconcile
@@ -115,6 +116,8 @@ def convert(
                 unplaced[name] = unplaced.get(name, 0) + count
             for exporter in exporters:
                 write_part(exporter, part, stage, number, allow_real=allow_real)
+            del part
+            give_back()
         for exporter in exporters:
             if exporter.gathers:
                 show(f"gather {exporter.name}", 0, 1)

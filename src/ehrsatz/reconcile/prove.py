@@ -19,6 +19,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.errors import SourceError
 from ehrsatz.exporters.base import Exporter, Loss
 from ehrsatz.files import tables_of
+from ehrsatz.memory import give_back
 from ehrsatz.provenance import Provenance
 from ehrsatz.reconcile.compare import ROWS, Agreement, carried, compare
 from ehrsatz.sources.canonical import NEEDED, CanonicalSource
@@ -151,6 +152,8 @@ def reconcile(folder: str | Path, *, formats: Sequence[str] = (), progress: Prog
             for name, count in _unplaced(found).items():
                 held[one.name].unplaced[name] = held[one.name].unplaced.get(name, 0) + count
             show("reconcile", number * len(others) + done, n_parts * len(others))
+            del found
+            give_back()
     return Proof(first.name, n_patients, tuple(held.values()))
 
 

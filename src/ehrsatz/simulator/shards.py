@@ -18,6 +18,7 @@ from ehrsatz import __version__, registry
 from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import ScenarioError, UnsupportedError
+from ehrsatz.memory import give_back
 from ehrsatz.simulator.staging import Finished, Stage, check_disk, file_hash, staged
 from ehrsatz.simulator.workers import each
 
@@ -228,6 +229,8 @@ class _Job:
         rows = {name: found.dataset.tables[name].height for name in (*own, *once)}
         counted = found.statistics() if callable(found.statistics) else found.statistics
         told = json.loads(json.dumps(counted, sort_keys=True))  # in the order of the journal
+        del found, counted
+        give_back()
         return Finished(shard, files, rows, told)
 
 
