@@ -26,7 +26,7 @@ def head(kind: str, time: str = "20240102", version: str = "2.4", who: str = "EP
 
 
 JANE = segment("PID", f1="1", f3="777^^^HOSP^MR", f5="Doe^Jane")
-STAY = segment("PV1", f1="1", f2="I", f3="ICU^1^A^HOSP", f19="V100")
+STAY = segment("PV1", f1="1", f2="I", f19="V100")
 ADMIT = (
     head("ADT^A01", "202401021530", "2.3")
     + "EVN|A01|202401021530\n"
@@ -151,7 +151,7 @@ def test_a_visit_has_its_start_and_end_from_events_and_the_last_place(found: Dat
     visit = one(found, "encounter")
     assert (visit["encounter_id"], visit["class"], visit["disposition"]) == ("V100", "inpatient", "home")
     assert (visit["start"], visit["stop"]) == (datetime(2024, 1, 2, 15, 0), datetime(2024, 1, 5, 10, 0))
-    assert (visit["practitioner_id"], visit["location_id"], visit["organization_id"]) == ("5678", "WARD", "HOSP")
+    assert (visit["practitioner_id"], visit["location_id"], visit["organization_id"]) == ("1234", "WARD", "HOSP")
     assert {"1234", "5678"} <= set(found.tables["practitioner"]["practitioner_id"])
     assert set(found.tables["location"]["location_id"]) == {"ICU", "WARD"}
 
@@ -290,10 +290,8 @@ def test_merges_go_through_chains(tmp_path: Path) -> None:
 
 
 def test_a_corrected_result_replaces_the_former(tmp_path: Path) -> None:
-    result = (
-        "MSH|^~\\&|A|B|||20240101||ORU^R01|{}|P|2.5\nPID|1||9^^^A^PI\nOBR|1||F7|1^a^L\nOBX|1|NM|1^a^L||{}||||||{}\n"
-    )
-    dataset = Hl7v2Source().read(put(tmp_path, result.format(1, 5, "P"), result.format(2, 6, "C")))
+    result = head("ORU^R01") + JANE + "OBR|1||F7|1^a^L\nOBX|1|NM|1^a^L||{}||||||{}\n"
+    dataset = Hl7v2Source().read(put(tmp_path, result.format(5, "P"), result.format(6, "C")))
     assert dataset.tables["observation"]["value"].to_list() == [6.0]
 
 
