@@ -82,10 +82,9 @@ def test_pyx12_accepts_every_remittance(written: dict[str, str]) -> None:
         ("*UN*1***1", "*UN*one***1"),
     ],
 )
-def test_pyx12_sees_a_damaged_claim(written: dict[str, str], what: str, by: str) -> None:
-    whole = written["837P"]
-    text = whole[: whole.index("IEA*") + 16]
-    assert what in text
+def test_pyx12_sees_a_damaged_claim(cohort: Dataset, tmp_path: Path, what: str, by: str) -> None:
+    text = texts(insured(cohort, 6), tmp_path)["837P"]
+    assert what in text and judged(text)[:2] == (True, [])
     passed, told, acknowledged = judged(text.replace(what, by, 1))
     assert not passed and told and "IK5*R" in acknowledged
 
