@@ -229,6 +229,27 @@ def test_what_is_not_so_is_left_out(tmp_path: Path) -> None:
     }
 
 
+def test_reasons_are_of_the_one_system_that_the_column_means(tmp_path: Path) -> None:
+    conditions = [resource("Condition", "c1", code=concept(ICD10, "I10")), resource("Condition", "c2")]
+    conditions[1]["code"] = concept(SNOMED, "38341003", "Hypertension")
+    told: list[Resource] = [
+        {"reasonCode": [concept(ICD10, "E11.9")]},
+        {"reasonCode": [concept(None, "X9")]},
+        {"reasonCode": [concept(SNOMED, "44054006")]},
+        {"reasonReference": [{"reference": "Condition/c1"}]},
+        {"reasonReference": [{"reference": "Condition/c2"}]},
+        {"reasonReference": [{"reference": "Condition/c3"}]},
+    ]
+    procedures = [resource("Procedure", f"q{number}", **one) for number, one in enumerate(told)]
+    found = of(tmp_path, *conditions, *procedures)
+    assert rows(found, "procedure", "reason_code") == [("E11.9",), ("X9",), (None,), ("I10",), (None,), (None,)]
+    assert unplaced(found) == {
+        "Procedure.reasonCode: of another system": 1,
+        "procedure.reason_code: of another system": 1,
+        "procedure.reason_code: of conditions that are not there": 1,
+    }
+
+
 # ---------------------------------------------------------------------- observations
 @pytest.mark.parametrize(
     ("value", "cells", "lost"),

@@ -11,6 +11,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -19,6 +20,7 @@ from ehrsatz.errors import SourceError
 
 SUFFIXES = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
 LINES = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")  # what is never one document over many lines
+FEW, MOST_LOOKED = 12, 20_000  # files that are opened, and names that are read, to tell what a folder is
 HEAD = 65_536  # bytes of a file that are looked at to tell what it is
 _PART = re.compile(r".+-(\d{5,9})")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
@@ -32,6 +34,15 @@ def files_in(path: Path) -> list[Path]:
         return [path]
     found = (one for one in path.rglob("*.*") if one.name.endswith(SUFFIXES) and not one.name.startswith("."))
     return sorted(one for one in found if one.is_file())
+
+
+def some_files(path: Path) -> list[Path]:
+    """Return a few of the files that `files_in` returns, NDJSON first, without a walk through all of a large tree."""
+    if path.is_file():
+        return [path]
+    looked = islice(path.rglob("*"), MOST_LOOKED)
+    found = [one for one in looked if one.name.endswith(SUFFIXES) and not one.name.startswith(".")]
+    return sorted(found, key=lambda one: (not one.name.endswith(LINES), one.as_posix()))[:FEW]
 
 
 def part_of(path: Path, root: Path) -> int | None:

@@ -116,14 +116,18 @@ def _is_nothing(value: Resource) -> bool:
 
 
 def reason(here: Reading, resource: Resource, parts: str = "reason") -> tuple[str | None, str | None, str | None]:
-    """Return code and display of the reason of a resource, and the condition that it refers to where it has no code."""
+    """Return code and display of the reason of a resource, and the condition that it refers to where it has no code.
+
+    The column means ICD-10-CM: a code of another system is counted, lest it leave as what it is not.
+    """
     told = resource.pop(f"{parts}Code", None)
     pointed = resource.pop(f"{parts}Reference", None)
     code = display = condition = None
     if told:
         system, code, display = concepts(here, f"{parts}Code", told, (ICD10CM_URI,))
         if system not in (None, ICD10CM_URI):
-            here.lose(f"{parts}Code.coding.system")
+            here.lose(f"{parts}Code: of another system")
+            code = None
     if pointed:
         if code is None and display is None:
             condition = here.to(f"{parts}Reference", pointed[0], "Condition")

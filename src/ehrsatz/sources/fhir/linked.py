@@ -177,7 +177,7 @@ def _medicines(frames: Frames, left: Counter[str]) -> None:
 
 
 def _reasons(frames: Frames, left: Counter[str]) -> None:
-    """Take the code of the condition that is the reason, where a resource refers to one."""
+    """Take the code of the condition that is the reason, where a resource refers to one, if it is of ICD-10-CM."""
     conditions = frames.get("condition")
     for table, frame in list(frames.items()):
         if "reason_of" not in frame.columns:
@@ -191,11 +191,12 @@ def _reasons(frames: Frames, left: Counter[str]) -> None:
         known = conditions.select("condition_id", "code", "uri", "display").unique("condition_id", keep="first")
         known = known.rename({"code": "code:its", "uri": "uri:its", "display": "display:its"})
         joined = frame.join(known, left_on="reason_of", right_on="condition_id", how="left", maintain_order="left")
-        gone = pointing & joined["code:its"].is_null()
-        other = pointing & joined["uri:its"].is_not_null() & (joined["uri:its"] != ICD10CM_URI)
+        fits = joined["uri:its"].fill_null(ICD10CM_URI) == ICD10CM_URI
+        gone = pointing & joined["code:its"].is_null() & joined["display:its"].is_null()
         left[f"{table}.reason_code: of conditions that are not there"] += int(gone.sum())
-        left[f"{table}.reason_code: its code system"] += int(other.fill_null(False).sum())
-        cells = [pl.when(pointing).then("code:its").otherwise("reason_code").alias("reason_code")]
+        left[f"{table}.reason_code: of another system"] += int((pointing & ~fits).sum())
+        code = pl.when(fits).then("code:its")
+        cells = [pl.when(pointing).then(code).otherwise("reason_code").alias("reason_code")]
         if "reason_display" in frame.columns:
             cells.append(pl.when(pointing).then("display:its").otherwise("reason_display").alias("reason_display"))
         frames[table] = joined.with_columns(cells)

@@ -21,8 +21,20 @@ from ehrsatz.clinical import WORLD
 from ehrsatz.errors import SourceError
 from ehrsatz.files import tables_of
 from ehrsatz.sources.clinical import ClinicalSource, Part
-from ehrsatz.sources.fhir import drugs, findings, linked, money, orders, people, plans, versions, visits, world
-from ehrsatz.sources.fhir.documents import LINES, documents, files_in, part_of, type_in
+from ehrsatz.sources.fhir import (
+    drugs,
+    findings,
+    linked,
+    money,
+    observations,
+    orders,
+    people,
+    plans,
+    versions,
+    visits,
+    world,
+)
+from ehrsatz.sources.fhir.documents import LINES, documents, files_in, part_of, some_files, type_in
 from ehrsatz.sources.fhir.reading import BASE, Reading, Resource
 
 PLACED: dict[str, Callable[[Resource, Reading], None]] = {
@@ -37,7 +49,7 @@ PLACED: dict[str, Callable[[Resource, Reading], None]] = {
     "Encounter": visits.encounter,
     "Condition": findings.condition,
     "AllergyIntolerance": findings.allergy,
-    "Observation": findings.observation,
+    "Observation": observations.observation,
     "ServiceRequest": orders.order,
     "DiagnosticReport": orders.report,
     "ImagingStudy": orders.study,
@@ -54,9 +66,12 @@ PLACED: dict[str, Callable[[Resource, Reading], None]] = {
     "ExplanationOfBenefit": money.benefit,
 }
 WITHIN = ("Organization", "Location", "Practitioner", "PractitionerRole", "Medication")  # placed also where contained
-STATEMENTS = ("CapabilityStatement", "StructureDefinition", "ImplementationGuide")
+BESIDE = (  # what else a file of records may begin with
+    *("Bundle", "CapabilityStatement", "StructureDefinition", "ImplementationGuide", "OperationOutcome", "Composition"),
+    *("Account", "AdverseEvent", "CareTeam", "ClinicalImpression", "Consent", "FamilyMemberHistory", "Group", "Media"),
+    *("MedicationDispense", "Provenance", "QuestionnaireResponse", "Specimen"),
+)
 ORIGIN = f"{BASE}CodeSystem/origin"
-FIRST_FILES = 3  # of a folder that are looked at to tell what it is
 
 
 class FhirSource(ClinicalSource):
@@ -67,10 +82,7 @@ class FhirSource(ClinicalSource):
     @classmethod
     def fits(cls, what: str | Path) -> bool:
         path = Path(what)
-        if not path.exists():
-            return False
-        some = sorted(files_in(path), key=lambda one: (not one.name.endswith(LINES), one.as_posix()))
-        return any(_is_known(type_in(one)) for one in some[:FIRST_FILES])
+        return path.exists() and any(type_in(one) in (*PLACED, *BESIDE) for one in some_files(path))
 
     def parts(self, what: str | Path) -> int:
         """Return in how many numbered parts ehrsatz wrote the patients; 0 where they are not in parts, or not ours."""
@@ -117,12 +129,6 @@ class FhirSource(ClinicalSource):
             mine = pl.col("patient_id").is_in(part.patients.implode())
             frames = {name: frame if name in WORLD else frame.filter(mine) for name, frame in frames.items()}
         return frames
-
-
-def _is_known(kind: str | None) -> bool:
-    return kind is not None and (
-        kind in PLACED or kind in ("Bundle", *STATEMENTS, "Specimen", "CareTeam", "Provenance")
-    )
 
 
 def _head(path: Path) -> list[tuple[int, Any]]:
