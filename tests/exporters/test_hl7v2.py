@@ -288,6 +288,20 @@ def test_every_escape_is_where_it_must_be() -> None:
     assert out["display"][0] == "x\\X0A\\y"
 
 
+def test_edge_case_patients_come_back_and_are_valid_but_for_a_name_above_199_characters(tmp_path: Path) -> None:
+    from ehrsatz.simulation import simulate
+
+    people = simulate("clinic", n=31, seed=7, record_years=1, edge_cases="all")
+    assert told(people, tmp_path) == []
+    seen: dict[tuple[str, str], str] = {}
+    for one in (message.data.decode() for message in messages(tmp_path / "hl7v2" / "feed.hl7")):
+        if kind(one).startswith(("ADT^A28", "ADT^A03")):
+            seen.setdefault((kind(one), one.split("\rPID|1||", 1)[1].split("^", 1)[0]), one)
+    found = [problem for one in seen.values() for problem in problems(one, tmp_path / "report")]
+    assert len(seen) > 55 and all(problem.endswith("exceed the max length: 199") for problem in found)
+    assert 0 < len(found) <= 4
+
+
 # ---------------------------------------------------------------------- files
 def test_pieces_do_not_change_a_byte(cohort: Dataset, written: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(stream, "ROWS", 5_000)
