@@ -6,7 +6,6 @@ Bundle, a resource, or a list of resources.
 
 from __future__ import annotations
 
-import gc
 import gzip
 import re
 import zlib
@@ -145,9 +144,6 @@ def _values(path: Path, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def _whole(path: Path, content: bytes, before: int) -> Any:
-    """Parse a document; without the search for circles among its parts, which JSON has not and which takes a third."""
-    collects = gc.isenabled()
-    gc.disable()
     try:
         return _parsed(content)
     except UnicodeDecodeError as error:
@@ -156,9 +152,6 @@ def _whole(path: Path, content: bytes, before: int) -> Any:
         _no_json(path, before + error.lineno)
     except ValueError:
         _no_json(path, before + 1)
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _refuse(constant: str) -> NoReturn:

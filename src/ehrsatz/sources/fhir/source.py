@@ -10,8 +10,10 @@ HL7, FHIR R4 (4.0.1), http://hl7.org/fhir/R4/; FHIR Bulk Data Access 2.0.0
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,8 +107,9 @@ class FhirSource(ClinicalSource):
         files = files_in(root)
         if part is not None and part.number is not None:
             files = [one for one in files if part_of(one, root) in (None, part.number)]
-        for path in files:
-            _file(path, here, alone=root.is_file())
+        with _no_search_for_circles():
+            for path in files:
+                _file(path, here, alone=root.is_file())
         if not here.n_resources:
             raise SourceError(
                 "Expected resources of FHIR R4 as NDJSON or Bundles.",
@@ -129,6 +132,18 @@ class FhirSource(ClinicalSource):
             mine = pl.col("patient_id").is_in(part.patients.implode())
             frames = {name: frame if name in WORLD else frame.filter(mine) for name, frame in frames.items()}
         return frames
+
+
+@contextmanager
+def _no_search_for_circles() -> Iterator[None]:
+    """Keep Python from looking for circles among objects: JSON has none, and the search takes a fifth of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _head(path: Path) -> list[tuple[int, Any]]:
