@@ -257,6 +257,7 @@ def test_reasons_are_of_the_one_system_that_the_column_means(tmp_path: Path) -> 
         ({"valueQuantity": {"value": 7, "unit": "beats", "system": UCUM, "code": "/min"}}, (7.0, None, "/min"), {}),
         ({"valueQuantity": {"value": 7.25, "unit": "gm", "system": "http://x", "code": "g"}}, (7.25, None, "gm"), {}),
         ({"valueQuantity": {"value": 5, "unit": "mg", "comparator": "<"}}, (None, "<5", "mg"), {}),
+        ({"valueQuantity": {"value": 0.123456789, "comparator": ">="}}, (None, ">=0.123456789", None), {}),
         ({"valueString": "POSITIVE"}, (None, "POSITIVE", None), {}),
         ({"valueBoolean": False}, (None, "false", None), {}),
         ({"valueInteger": 3}, (3.0, None, None), {}),

@@ -146,6 +146,8 @@ def administration(resource: Resource, here: Reading) -> None:
         here.rest("dosage", given)
     people = resource.pop("performer", None) or []
     who = here.to("performer.actor", people[0].pop("actor", None), "Practitioner") if people else None
+    if people and people[0]:
+        here.rest("performer", people[0])
     if people[1:]:
         here.lose("performer: further ones", len(people) - 1)
     _add(
@@ -225,7 +227,6 @@ def _dosage(here: Reading, name: str, dosage: Resource) -> dict[str, Any]:
     if len(amounts) > 1:
         here.lose(f"{name}.doseAndRate: further ones", len(amounts) - 1)
     dose, unit, text = quantity(here, f"{name}.doseQuantity", amounts[0].pop("doseQuantity", None))
-    amounts[0].pop("type", None)
     if text is not None:
         here.lose(f"{name}.doseQuantity.comparator")
     if amounts[0]:

@@ -148,7 +148,7 @@ def quantity(here: Reading, name: str, value: Resource | None) -> tuple[float | 
         here.rest(name, value)
     shown = code if code is not None and (system == UCUM_URI or unit is None) else unit
     if comparator is not None and amount is not None:
-        return None, shown, f"{comparator}{amount:g}"
+        return None, shown, f"{comparator}{amount:.15g}"
     return number(amount), shown, None
 
 

@@ -172,15 +172,16 @@ def _pair(
     units = {unit for amount, unit, text in ends if unit is not None}
     if len(units) > 1:
         here.lose(f"{name}.unit")
-    shown = [text or ("" if amount is None else f"{amount:g}") for amount, _, text in ends]
+    shown = [text or ("" if amount is None else f"{amount:.15g}") for amount, _, text in ends]
     return None, units.pop() if len(units) == 1 else None, sign.join(shown)
 
 
 def _answer(here: Reading, path: str, value: Resource) -> str | None:
     """The text of a coded value; the code has no place."""
     name = f"{path}valueCodeableConcept"
-    text = value.get("text")
-    codings = value.get("coding") or []
+    text, codings = value.pop("text", None), value.pop("coding", None) or []
+    if value:
+        here.rest(name, value)
     shown = text if text is not None else next((one["display"] for one in codings if one.get("display")), None)
     if shown is None:
         shown = next((one["code"] for one in codings if one.get("code")), None)

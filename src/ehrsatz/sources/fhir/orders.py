@@ -150,6 +150,8 @@ def study(resource: Resource, here: Reading) -> None:
     if len(series) > 1:
         here.lose("series: further ones", len(series) - 1)
     first = series[0] if series else {}
+    if len(modalities) > 1:
+        here.lose("modality: further ones", len(modalities) - 1)
     site = first.pop("bodySite", None) or {}
     if site.get("code") is not None:
         here.lose("series.bodySite.code")
@@ -165,6 +167,8 @@ def study(resource: Resource, here: Reading) -> None:
     done = concepts(here, "procedureCode", resource.pop("procedureCode", None))
     description = resource.pop("description", None)
     orders = resource.pop("basedOn", None) or []
+    if len(orders) > 1:
+        here.lose("basedOn: further ones", len(orders) - 1)
     absent = str(kind.get("system", "")).endswith("data-absent-reason")
     here.add(
         "(study)",
