@@ -1,7 +1,8 @@
 """Hand memory that is free within the process back to the system, between the parts of a long work.
 
-What a part held in cycles is collected, and glibc gives up the pages that it keeps for later: without that, memory creeps
-from part to part although nothing is held. Measured on 14,000 patients of ten years: 1,591 MB without, 1,144 MB with it.
+What a part held in cycles is collected, and glibc gives up the pages that it keeps for later: without that, memory
+creeps from part to part although nothing is held. Measured on 14,000 patients of ten years: 1,591 MB without, 1,144 MB
+with it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import pytest
 from triage.feed import census
 from triage.risk import LIMITS, calls
 
-
 DIABETICS = [{"n": 40, "age": [50, 80], "conditions": ["type2_diabetes"]}]
 
 

@@ -56,6 +56,7 @@ class Store(ABC):
         """Return how many cells of some columns are filled, other than with 0."""
 
     def close(self) -> None:
+        """Let go of files and connections."""
         return
 
     def has(self, table: str) -> bool:
