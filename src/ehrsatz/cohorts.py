@@ -120,15 +120,20 @@ def fabricate_cohort(plan: Scenario, policy: Policy, meter: Meter, show: Progres
             merge=merge,
             finish=finish,
             rows_per_patient=ROWS,
-            size=size_of(part.record_years, n, steered=bool(part.groups)),
+            size=size_of(part.record_years, n, steered=bool(part.groups), texts=_wire(plan.output.formats)),
             progress=show,
         )
     return found[0]
 
 
+def _wire(formats: tuple[str, ...]) -> bool:
+    """Whether one of the formats is no table file but holds whole records."""
+    return any(registry.find("exporters", name).needs == "clinical" for name in formats)
+
+
 def _proof(data: Path, formats: tuple[str, ...], show: Progress) -> dict[str, Any] | None:
     """Reconcile the formats that were written, where one of them is no table; plain JSON types."""
-    if not any(registry.find("exporters", name).needs == "clinical" for name in formats):
+    if not _wire(formats):
         return None
     return reconcile(data, progress=show).to_dict() if len(forms_in(data)) > 1 else None
 

@@ -194,7 +194,8 @@ def estimate_cohort(plan: Scenario) -> CohortEstimate:
     exporters = exporters_of(plan.output.formats, plan.settings)
     check_target(plan.output.folder)
     part, n = plan.simulator or SimulatorPart(), plan.n_patients
-    size = size_of(part.record_years, n, steered=bool(part.groups))
+    texts = any(one.needs == "clinical" for one in exporters)
+    size = size_of(part.record_years, n, steered=bool(part.groups), texts=texts)
     clock = _Clock()
     make = maker(part, n, plan.seed)
     make.dataset(0, min(n, SMALL))  # first use of a library is slow, and happens once

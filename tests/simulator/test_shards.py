@@ -218,4 +218,5 @@ def test_shards_are_large_where_records_are_short():
     assert sizes == [2048, 2048, 1024, 256, 256]
     assert shards.size_of(10.0, 100_000, steered=True) == 256
     assert shards.size_of("life", 1_000, steered=True) == shards.SIZE  # plain files
+    assert shards.size_of(1.0, 1_000, texts=True) == 256  # text takes several times the memory of rows
     assert all(size % 64 == 0 for size in shards.SIZES)  # whole blocks of families

@@ -60,7 +60,7 @@ class Made:
         return sum(self.rows.values())
 
 
-def size_of(record_years: float | str, n: int, *, steered: bool = False) -> int:
+def size_of(record_years: float | str, n: int, *, steered: bool = False, texts: bool = False) -> int:
     """Return how many patients a shard has: a large one where records are short, a small one where they are long.
 
     Parameters
@@ -71,7 +71,12 @@ def size_of(record_years: float | str, n: int, *, steered: bool = False) -> int:
         Patients; up to 1,024 stay in one shard, and so in plain files.
     steered
         Whether quotas ask for the ill, who have up to four times the rows.
+    texts
+        Whether whole records are written as text, as FHIR and HL7 v2 are: it takes several times the memory of the
+        rows, so that even a small cohort lies in parts.
     """
+    if texts:
+        return SIZES[-1]
     rows = LIFE if isinstance(record_years, str) else min(560 + 110 * record_years, LIFE)
     rows *= 4 if steered else 1
     fits = next((size for size in SIZES if size * rows <= ROWS_OF_SHARD), SIZES[-1])
