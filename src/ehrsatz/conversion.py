@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from ehrsatz.capsule.contents import MANIFEST, PROOF
-from ehrsatz.capsule.stage import staged
+from ehrsatz.capsule.stage import check_target, staged
 from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import UnsupportedError
@@ -21,6 +21,7 @@ from ehrsatz.memory import give_back
 from ehrsatz.pipeline import exporters_of
 from ehrsatz.provenance import Origin
 from ehrsatz.reconcile.prove import Proof, forms_in, reconcile
+from ehrsatz.sources.archive import is_archive, opened
 from ehrsatz.sources.clinical import ClinicalSource, Part
 from ehrsatz.sources.detect import inside, needed
 
@@ -93,10 +94,16 @@ def convert(
     EhrsatzError
         When the source cannot be read, the records may be real, or the folder cannot be written; nothing is left.
     """
+    if "://" not in str(what) and is_archive(what):
+        check_target(folder)
+        more = {"allow_real": allow_real, "prove": prove, "settings": settings, "source": source, "progress": progress}
+        with opened(what) as unpacked:
+            return convert(unpacked, folder, formats, from_format=from_format, **more)  # type: ignore[arg-type]
     show = progress or silent
     exporters = exporters_of(formats, settings)
     place = what if "://" in str(what) else inside(what)
-    reader = source or needed(place, from_format)
+    mapping = (settings or {}).get("mapping")  # how to write, where the format layout is asked for, else how to read
+    reader = source or needed(place, from_format, mapping if "layout" not in formats or from_format else None)
     origin = origin_of(what)
     if origin == "real" and not allow_real:
         raise UnsupportedError(

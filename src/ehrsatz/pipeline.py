@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ehrsatz import registry
+from ehrsatz import loose, registry
 from ehrsatz.capsule.verify import verify
 from ehrsatz.capsule.write import Contents, check_target, write
 from ehrsatz.cohorts import fabricate_cohort
@@ -42,12 +42,14 @@ from ehrsatz.rules.constraints import propose
 from ehrsatz.rules.mapping import Mapping as TableMapping
 from ehrsatz.scenario import BUNDLED, Scenario, read_text
 from ehrsatz.schema import Schema
+from ehrsatz.sources.archive import is_archive, opened
 from ehrsatz.sources.clinical import ClinicalSource
-from ehrsatz.sources.detect import clinical_source, inside, needed
+from ehrsatz.sources.detect import clinical_of, clinical_source, inside, needed
 from ehrsatz.sources.paths import choose, kind_of
 from ehrsatz.sources.tables import tables
 
 CHECKED = 2000  # subjects of each half on which names and formulas are checked before any work
+SURE = ("fhir", "hl7v2", "ccda", "x12")  # formats that nobody would read as plain tables
 STEPS = ("read", "fit", "sample", "evaluate", "judge", "write")
 
 __all__ = ["check", "evaluate", "export", "fabricate", "generator", "judge", "read", "verify"]
@@ -217,6 +219,7 @@ def read(
     seed: int = 0,
     origin: Origin = "real",
     format: str | None = None,
+    mapping: str | Path | None = None,
 ) -> Dataset:
     """Read real data: a file, a folder, a database or a frame; infer its schema and propose constraints.
 
@@ -247,6 +250,8 @@ def read(
         Where the rows came from; exporters refuse "real" ones.
     format
         Name of a clinical format, as "omop"; tables of any kind where None.
+    mapping
+        Mapping file whose import section makes clinical tables of one's own.
 
     Raises
     ------
@@ -254,9 +259,14 @@ def read(
         When the source cannot be read, or disagrees with the schema.
     """
     known = Schema.from_yaml(read_text(schema, "a schema file")) if isinstance(schema, (str, Path)) else schema
-    clinical = _clinical(source, format)
+    if isinstance(source, (str, Path)) and is_archive(source):
+        told: dict[str, Any] = {"name": name, "subject": subject, "target": target, "schema": schema, "tables": tables}
+        told |= {"sample_subjects": sample_subjects, "seed": seed, "origin": origin}
+        with opened(source) as unpacked:
+            return read(unpacked, format=format, mapping=mapping, **told)
+    clinical = _clinical(source, format, mapping)
     if clinical is not None:
-        return clinical.read(inside(source), origin=origin)
+        return clinical.read(source if "://" in str(source) else inside(source), origin=origin)
     kind = kind_of(source)
     options: dict[str, Any] = {"tables": tuple(tables)} if tables and kind == "sql" else {}
     dataset: Dataset = registry.find("sources", kind)().read(
@@ -273,16 +283,19 @@ def read(
     return drop_proposed(dataset) if known is not None else propose(dataset)
 
 
-def _clinical(source: Any, format: str | None) -> ClinicalSource | None:
+def _clinical(source: Any, format: str | None, mapping: str | Path | None) -> ClinicalSource | None:
     """Return the reader of the clinical format that was named, or that files are of which are no tables."""
-    if format is not None:
-        return needed(source if "://" in str(source) else inside(source), format)
+    if format is not None or mapping is not None:
+        return needed(source if "://" in str(source) else inside(source), format, mapping)
     if not isinstance(source, (str, Path)) or "://" in str(source):
         return None
+    place = inside(source)
+    if Path(source).exists() and (sure := next((name for name in SURE if clinical_of(name).fits(place)), None)):
+        return clinical_of(sure)
     try:
         kind_of(source)
     except SourceError:
-        found = clinical_source(inside(source)) if Path(source).exists() else None
+        found = clinical_source(place) if Path(source).exists() else None
         if found is None:
             raise
         return found
@@ -292,7 +305,7 @@ def _clinical(source: Any, format: str | None) -> ClinicalSource | None:
 def read_scenario(scenario: Scenario) -> Dataset:
     """Read what a scenario names: its path, its URL, or the bundled public table."""
     part = scenario.source
-    return read(
+    dataset = read(
         part.path or part.url or bundled(part.bundled or BUNDLED[0]),
         name=part.name,
         subject=part.subject,
@@ -302,7 +315,9 @@ def read_scenario(scenario: Scenario) -> Dataset:
         sample_subjects=part.sample_subjects,
         seed=scenario.seed,
         format=part.format,
+        mapping=part.mapping,
     )
+    return propose(loose.learnable(dataset)) if dataset.schema is loose.schema() else dataset
 
 
 def target_of(scenario: Scenario) -> str | None:

@@ -64,6 +64,7 @@ class SourcePart(_Part):
     )
     sample_subjects: int | None = Field(default=None, ge=2, description="Read that many subjects, drawn by the seed.")
     format: str | None = Field(default=None, description="Clinical format, as fhir; found by the files where none.")
+    mapping: str | None = Field(default=None, description="Mapping file that makes clinical tables of your own.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -374,6 +375,7 @@ class Scenario(_Part):
             {
                 "source.path": source.path and str(base / source.path),
                 "source.schema": source.schema_file and str(base / source.schema_file),
+                "source.mapping": source.mapping and str(base / source.mapping),
                 "policy": str(base / data.policy) if isinstance(data.policy, str) and _is_path(data.policy) else None,
                 **_beside(base, data.simulator),
                 **{f"output.{key}": str(base / value) for key, value in data.settings.items()},
@@ -420,7 +422,7 @@ class Scenario(_Part):
     def public(self) -> dict[str, Any]:
         """Return what a release may say about the run: no path, no URL, nothing that cannot change the result."""
         data = self.model_dump(mode="json", by_alias=True)
-        for key in ("path", "url", "schema"):
+        for key in ("path", "url", "schema", "mapping"):
             data["source"].pop(key)
         if data.get("simulator"):
             for key in ("modules", "calibration", "cpt"):

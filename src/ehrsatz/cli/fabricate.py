@@ -160,6 +160,7 @@ def fabricate(
             "output.folder": out and str(out),
             "output.formats": options.formats(format_),
             "output.mapping": mapping and str(mapping),
+            "source.mapping": None if mapping is None or from_ is None else str(mapping),
             "output.athena": athena and str(athena),
             "output.keep_denied": keep_denied or None,
             "workers": workers,

@@ -114,7 +114,8 @@ def boost(
         early_stopping=False,
         random_state=seed % (2**31),
     )
-    return model.fit(x, y)
+    empty = np.isnan(x).all(axis=0)  # the learner cannot bin a column that nothing is known of
+    return model.fit(np.where(empty, 0.0, x) if empty.any() else x, y)
 
 
 def line(x: NDArray[np.float64], y: NDArray[Any], *, number: bool = False) -> Any:

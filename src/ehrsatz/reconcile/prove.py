@@ -147,7 +147,8 @@ def reconcile(folder: str | Path, *, formats: Sequence[str] = (), progress: Prog
         reference, part = _part(first, number, n_parts)
         n_patients += reference.n_subjects
         for done, one in enumerate(others, 1):
-            found = one.source.read(one.folder, origin="simulated", part=_as_held(one, part, n_parts))
+            theirs = _as_held(one, part, n_parts)
+            found = one.source.read(one.folder, origin="simulated", part=theirs, may_be_empty=True)
             held[one.name].add(_compared(reference, found, held[one.name].losses, world=number == 0))
             for name, count in _unplaced(found).items():
                 held[one.name].unplaced[name] = held[one.name].unplaced.get(name, 0) + count

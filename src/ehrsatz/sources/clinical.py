@@ -54,7 +54,9 @@ class ClinicalSource(ABC):
     def fits(cls, what: str | Path) -> bool:
         """Say by names and first bytes alone whether a path (file or folder) or an address is of this format."""
 
-    def read(self, what: str | Path, *, origin: Origin = "real", part: Part | None = None) -> Dataset:
+    def read(
+        self, what: str | Path, *, origin: Origin = "real", part: Part | None = None, may_be_empty: bool = False
+    ) -> Dataset:
         """Read records into the clinical schema.
 
         Parameters
@@ -65,6 +67,8 @@ class ClinicalSource(ABC):
             Where the rows came from.
         part
             Read only these patients; all where None.
+        may_be_empty
+            Whether files without any record are right, as claims of people without insurance.
 
         Returns
         -------
@@ -81,7 +85,7 @@ class ClinicalSource(ABC):
         left: Counter[str] = Counter()
         frames = _resolved(self._read(what, part, left), left, whole=part is None or part.world)
         rows = {name: frame.height for name, frame in frames.items() if frame.height}
-        if not rows:
+        if not rows and not may_be_empty:
             raise SourceError(
                 f"Expected clinical records as {self.name}.", "None was found.", "Check the path and the format."
             )

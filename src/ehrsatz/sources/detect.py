@@ -39,15 +39,15 @@ def clinical_source(what: str | Path, name: str | None = None) -> ClinicalSource
                 f"'{name}' is none of them.{nearest(name, names)}",
                 "Name one of these.",
             )
-        return _made(name)
+        return clinical_of(name)
     for one in names:
         if registry.find("sources", one).fits(what):
-            return _made(one)
+            return clinical_of(one)
     return None
 
 
-def needed(what: str | Path, name: str | None = None) -> ClinicalSource:
-    """Return what reads this path or address, as `clinical_source`.
+def needed(what: str | Path, name: str | None = None, mapping: str | Path | None = None) -> ClinicalSource:
+    """Return what reads this path or address, as `clinical_source`; with a mapping file, a reader of one's own tables.
 
     Raises
     ------
@@ -56,6 +56,10 @@ def needed(what: str | Path, name: str | None = None) -> ClinicalSource:
     """
     if "://" not in str(what) and not Path(what).exists():
         raise SourceError(f"Expected '{Path(what).name}' to exist.", "There is no such path.", "Check it.")
+    if name == "layout" or (name is None and mapping is not None):
+        made = registry.find("sources", "layout")(mapping)
+        assert isinstance(made, ClinicalSource)
+        return made
     found = clinical_source(what, name)
     if found is None:
         raise SourceError(
@@ -77,7 +81,8 @@ def _is_clinical(name: str) -> bool:
     return isinstance(found, type) and issubclass(found, ClinicalSource)
 
 
-def _made(name: str) -> ClinicalSource:
+def clinical_of(name: str) -> ClinicalSource:
+    """Return the reader of a clinical format, by its registry name."""
     made = registry.find("sources", name)()
     assert isinstance(made, ClinicalSource)
     return made
