@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ehrsatz.capsule.contents import KNOWN, MANIFEST, OWN
+from ehrsatz.capsule.contents import MANIFEST, OWN, REPORTS
 from ehrsatz.capsule.write import check_target
 from ehrsatz.dataset import Dataset
 from ehrsatz.exporters.base import Tables
@@ -124,7 +124,7 @@ def estimate(scenario: Scenario | None = None, *, progress: Progress | None = No
         n_cut,
         {step: taken * scale[step] for step, taken in clock.seconds.items()},
         BASE_MB + 10 * cells,
-        (*data, *sorted(("dossiers/", *OWN, *KNOWN, MANIFEST))),
+        (*data, *sorted(("dossiers/", *OWN, *REPORTS, MANIFEST))),
     )
 
 

@@ -27,12 +27,15 @@ OWN = {  # what every release holds besides its data, and what is for whom
 }
 PROOF = "reconciliation.json"
 EDGES = "edge_cases.json"
-KNOWN = {  # documents that a run may add
+REPORTS = {  # documents that every run adds
     "report.html": "what was measured, with charts; open it in a browser",
     "report.json": "the report as data",
     "summary.md": "the verdict in a few lines of Markdown",
-    PROOF: "that the formats agree: facts compared, and what each declares not to carry",
     "junit.xml": "the checks of the gate as tests, for a build server",
+}
+KNOWN = {  # documents that a run may add
+    **REPORTS,
+    PROOF: "that the formats agree: facts compared, and what each declares not to carry",
     EDGES: "which patients are edge cases, and of what",
 }
 LIMITS = (
