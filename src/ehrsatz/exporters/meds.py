@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUBJECTS_A_SHARD = 10_000_000  # numbers of subjects of shard k begin at k times this, plus one
-SUBJECTS_AT_ONCE = 128  # rows of the wide events are many: so many subjects are in memory at a time
+SUBJECTS_AT_ONCE = 32  # rows of the wide events are many: so many subjects are in memory at a time
 METADATA = ("codes.parquet", "subject_splits.parquet", "dataset.json")
 ORIGIN = b"ehrsatz.origin"  # of the rows, in the metadata of a shard
 FABRICATED = "ehrsatz: fabricated records, no real patient is in them; not for care"
