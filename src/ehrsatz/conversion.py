@@ -17,7 +17,7 @@ from ehrsatz.errors import UnsupportedError
 from ehrsatz.exporters.base import Exporter
 from ehrsatz.exporters.parquet import mark_of
 from ehrsatz.generators.base import Progress, silent
-from ehrsatz.memory import give_back
+from ehrsatz.memory import give_back, in_parts
 from ehrsatz.pipeline import exporters_of
 from ehrsatz.provenance import Origin
 from ehrsatz.reconcile.prove import Proof, forms_in, reconcile
@@ -114,7 +114,7 @@ def convert(
     rows: dict[str, int] = {}
     unplaced: dict[str, int] = {}
     n_patients = 0
-    with staged(folder) as stage:
+    with in_parts(), staged(folder) as stage:
         for number, part in parts_of(reader, place, origin, show):
             n_patients += part.n_subjects
             for name, frame in part.tables.items():

@@ -19,7 +19,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.errors import SourceError
 from ehrsatz.exporters.base import Exporter, Loss
 from ehrsatz.files import tables_of
-from ehrsatz.memory import give_back
+from ehrsatz.memory import give_back, in_parts
 from ehrsatz.provenance import Provenance
 from ehrsatz.reconcile.compare import ROWS, Agreement, carried, compare
 from ehrsatz.sources.canonical import NEEDED, CanonicalSource
@@ -142,19 +142,20 @@ def reconcile(folder: str | Path, *, formats: Sequence[str] = (), progress: Prog
     n_patients = 0
     show = progress or (lambda what, done, total: None)
     n_parts = max(first.source.parts(first.folder), 1)
-    for number in range(n_parts):
-        show("reconcile", number * len(others), n_parts * len(others))
-        reference, part = _part(first, number, n_parts)
-        n_patients += reference.n_subjects
-        for done, one in enumerate(others, 1):
-            theirs = _as_held(one, part, n_parts)
-            found = one.source.read(one.folder, origin="simulated", part=theirs, may_be_empty=True)
-            held[one.name].add(_compared(reference, found, held[one.name].losses, world=number == 0))
-            for name, count in _unplaced(found).items():
-                held[one.name].unplaced[name] = held[one.name].unplaced.get(name, 0) + count
-            show("reconcile", number * len(others) + done, n_parts * len(others))
-            del found
-            give_back()
+    with in_parts():
+        for number in range(n_parts):
+            show("reconcile", number * len(others), n_parts * len(others))
+            reference, part = _part(first, number, n_parts)
+            n_patients += reference.n_subjects
+            for done, one in enumerate(others, 1):
+                theirs = _as_held(one, part, n_parts)
+                found = one.source.read(one.folder, origin="simulated", part=theirs, may_be_empty=True)
+                held[one.name].add(_compared(reference, found, held[one.name].losses, world=number == 0))
+                for name, count in _unplaced(found).items():
+                    held[one.name].unplaced[name] = held[one.name].unplaced.get(name, 0) + count
+                show("reconcile", number * len(others) + done, n_parts * len(others))
+                del found
+                give_back()
     return Proof(first.name, n_patients, tuple(held.values()))
 
 

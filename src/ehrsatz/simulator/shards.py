@@ -18,7 +18,7 @@ from ehrsatz import __version__, registry
 from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import ScenarioError, UnsupportedError
-from ehrsatz.memory import give_back
+from ehrsatz.memory import give_back, in_parts
 from ehrsatz.simulator.staging import Finished, Stage, check_disk, file_hash, staged
 from ehrsatz.simulator.workers import each
 
@@ -174,7 +174,7 @@ def run(
         "versions": _versions(),
     }
     check_disk(folder, wanted, what, held=_held(folder))
-    with staged(folder, plan, restart=restart) as stage:
+    with in_parts(), staged(folder, plan, restart=restart) as stage:
         kept_tables = None if only is None else tuple(sorted(only))
         job = _Job(make, n, size, tuple(names), told, kept_tables, inside, stage.work)
         done = sum(min(size, n - k * size) for k in stage.done)
