@@ -516,7 +516,10 @@ def exporters_of(formats: Sequence[str], settings: Mapping[str, str] | None = No
     UnknownNameError
         When a format is not registered.
     """
-    return [registry.find("exporters", name).made(settings or {}) for name in dict.fromkeys(formats)]
+    made: list[Exporter] = [registry.find("exporters", name).made(settings or {}) for name in dict.fromkeys(formats)]
+    for one in made:
+        one.ready()
+    return made
 
 
 # ---------------------------------------------------------------------- tell

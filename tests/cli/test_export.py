@@ -77,3 +77,28 @@ def test_what_is_exported_is_real_without_a_mark_but_may_leave_when_told(cohort:
     CsvExporter().write(cohort, tmp_path / "a")
     assert main(["export", str(tmp_path / "a"), "--format", "csv", "--out", str(tmp_path / "b"), "--allow-real"]) == 0
     assert (tmp_path / "b" / "patient.csv").read_bytes() == (tmp_path / "a" / "patient.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--format", "layout"], "Expected a mapping file"),
+        (["--format", "csv,omop", "--athena", "{nowhere}"], "CONCEPT.csv"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_told_before_any_work(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [word.format(nowhere=tmp_path / "nowhere") for word in words]
+    assert main(["fabricate", "--n", "5", *told, "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert message in err and "simulate" not in err and list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_lacks_is_told_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ehrsatz.extras.is_available", lambda module: module != "duckdb")
+    assert main(["fabricate", "--n", "5", "--format", "csv,omop_duckdb", "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert "pip install 'ehrsatz[sql]'" in err and "simulate" not in err and list(tmp_path.iterdir()) == []

@@ -284,8 +284,10 @@ def _tell(release: Release, plan: Scenario) -> None:
 def _written(folder: Path, formats: Sequence[str]) -> str:
     """Where the tables of a simulated cohort are, how large they are, and which to open first."""
     files = [path for path in (folder / "data").rglob("*") if path.is_file()]
-    tables = {re.split(r"[-.]", path.name)[0] for path in files}
+    tables = {re.split(r"[-.]", path.name)[0] for path in files if path.parent == folder / "data"}
     size = sum(path.stat().st_size for path in files) / 2**20
-    told = f"Written: {len(tables)} tables as {' and '.join(formats)}, {size:,.0f} MB, in {folder / 'data'}."
+    what = f"{len(tables)} tables" if tables else "records"
+    named = formats[0] if len(formats) == 1 else f"{', '.join(formats[:-1])} and {formats[-1]}"
+    told = f"Written: {what} as {named}, {size:,.0f} MB, in {folder / 'data'}."
     first = [name for name in FIRST if name in tables]
     return f"{told} Open first: {', '.join(first)}; joined by patient_id." if len(first) > 1 else told

@@ -20,6 +20,7 @@ from ehrsatz import loose
 from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError, UnsupportedError
+from ehrsatz.extras import require
 from ehrsatz.files import aside, flush, output_error, part_name, tables_of, writing
 from ehrsatz.schema import Table
 
@@ -67,12 +68,31 @@ class Exporter(ABC):
     gathers: ClassVar[bool] = False  # whether `finish` makes one thing of the parts
     losses: ClassVar[tuple[Loss, ...]] = ()
     settings: ClassVar[tuple[str, ...]] = ()  # parameters of the constructor that a user may give: mapping, athena
+    package: ClassVar[str | None] = None  # that it needs besides, of the extra `sql`
     bytes_per_row: ClassVar[float] = 135.0  # of clinical rows, to tell before a run whether the disk is large enough
 
     @classmethod
     def made(cls, settings: Mapping[str, str]) -> Self:
-        """Return an exporter with those of a run's settings that concern it."""
+        """Return an exporter with those of a run's settings that concern it.
+
+        Raises
+        ------
+        MissingExtraError
+            When it needs a package that is not installed: told before any work.
+        """
+        if cls.package is not None:
+            require(cls.package, extra="sql", feature=f"The format {cls.name}")
         return cls(**{name: settings[name] for name in cls.settings if name in settings})
+
+    def ready(self) -> None:
+        """Check that the settings can be used, before any work is done; most formats have none.
+
+        Raises
+        ------
+        EhrsatzError
+            When something is absent or wrong.
+        """
+        return
 
     def write(
         self,
@@ -144,6 +164,18 @@ class Exporter(ABC):
     @abstractmethod
     def _files(self, dataset: Dataset, tables: Collection[Table], part: int | None) -> Mapping[str, Put]:
         """Return file name (relative to `place`) -> what writes it to a path."""
+
+
+def broken_parts(folder: Path) -> list[str]:
+    """Return what is wrong with the Parquet files of parts that wait to be gathered, or absent between them."""
+    paths = sorted(folder.glob("*.parquet"))
+    problems = [f"{folder.name}/{name}: absent between the other parts" for name in tables_of(p.stem for p in paths)[1]]
+    for path in paths:
+        try:
+            pl.read_parquet_schema(path)
+        except (pl.exceptions.PolarsError, OSError):
+            problems.append(f"{folder.name}/{path.name}: it cannot be read as Parquet")
+    return problems
 
 
 class Tables(Exporter):

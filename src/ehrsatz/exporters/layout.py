@@ -39,6 +39,10 @@ class LayoutExporter(Clinical):
     def __init__(self, mapping: str | Path | Layout | None = None) -> None:
         self.mapping = mapping
 
+    def ready(self) -> None:
+        """Read the mapping file, before any work is done."""
+        check_export(self._layout())
+
     def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
         layout = self._layout()
         check_export(layout)

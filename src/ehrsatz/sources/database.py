@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from ehrsatz.errors import DataError, EhrsatzError, SourceError
 from ehrsatz.files import part_name, tables_of
 from ehrsatz.schema import dtype_of
 from ehrsatz.sources.clinical import ClinicalSource, Part
+from ehrsatz.sources.drivers import dialect_of, guarded, quoted
 
 ABOUT = "about"  # a table that says what the others are: nothing to read
 NEEDED = ("patient", "encounter")  # what names a database as one of clinical tables
@@ -47,13 +49,13 @@ class DatabaseSource(ClinicalSource):
             if file is None:
                 return False
             text = _address(file)
-        if _dialect(text) is None:
+        if dialect_of(text) is None:
             return False
         try:
             with _open(text) as base:
                 held = base.tables()
         except EhrsatzError:
-            if _dialect(text) == "postgresql":
+            if dialect_of(text) == "postgresql":
                 raise  # it cannot be reached: to say that is of more help
             return False
         return all(name in held and f"{name}_id" in held[name] for name in NEEDED)
@@ -83,17 +85,23 @@ class DatabaseSource(ClinicalSource):
             return frames
 
 
-class _Base:
+class _Base(ABC):
     """A database that is open: its tables, and rows of one of them."""
 
-    def tables(self) -> dict[str, list[str]]:
-        raise NotImplementedError
+    _base: Any = None  # the driver's connection, where there is one
 
+    @abstractmethod
+    def tables(self) -> dict[str, list[str]]:
+        """Return table -> columns."""
+
+    @abstractmethod
     def frame(self, table: str, columns: Sequence[str], part: Part | None) -> pl.DataFrame:
-        raise NotImplementedError
+        """Return rows of a table, of some patients where there is a part."""
 
     def close(self) -> None:
-        return
+        """Let go of the connection."""
+        if self._base is not None:
+            self._base.close()
 
 
 class _Sqlite(_Base):
@@ -108,7 +116,7 @@ class _Sqlite(_Base):
     def frame(self, table: str, columns: Sequence[str], part: Part | None) -> pl.DataFrame:
         import json
 
-        text = f"SELECT {', '.join(map(_quoted, columns))} FROM {_quoted(table)}"
+        text = f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table)}"
         asked: tuple[Any, ...] = ()
         if part is not None:
             text += " WHERE patient_id IN (SELECT value FROM json_each(?))"
@@ -138,9 +146,6 @@ class _Sqlite(_Base):
             self._real = {row[0] for row in found}
         return self._real
 
-    def close(self) -> None:
-        self._base.close()
-
 
 class _Duckdb(_Base):
     def __init__(self, path: Path) -> None:
@@ -155,7 +160,7 @@ class _Duckdb(_Base):
         return dict(rows)
 
     def frame(self, table: str, columns: Sequence[str], part: Part | None) -> pl.DataFrame:
-        text = f"SELECT {', '.join(map(_quoted, columns))} FROM {_quoted(table)}"
+        text = f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table)}"
         if part is not None:
             self._base.register("(wanted)", part.patients.to_frame("k").to_arrow())
             text += ' WHERE patient_id IN (SELECT k FROM "(wanted)")'
@@ -163,9 +168,6 @@ class _Duckdb(_Base):
         frame = pl.from_arrow(result)
         assert isinstance(frame, pl.DataFrame)
         return _typed(frame, table)
-
-    def close(self) -> None:
-        self._base.close()
 
 
 class _Postgres(_Base):
@@ -184,7 +186,7 @@ class _Postgres(_Base):
         return dict(rows)
 
     def frame(self, table: str, columns: Sequence[str], part: Part | None) -> pl.DataFrame:
-        text = f"SELECT {', '.join(map(_quoted, columns))} FROM {_quoted(table)}"
+        text = f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table)}"
         asked: tuple[Any, ...] = ()
         if part is not None:
             text += " WHERE patient_id = ANY(%s)"
@@ -198,9 +200,6 @@ class _Postgres(_Base):
                 buffer.write(block)
         buffer.seek(0)
         return _typed(pl.read_csv(buffer, infer_schema=False), table)
-
-    def close(self) -> None:
-        self._base.close()
 
 
 class _Folder(_Base):
@@ -234,7 +233,7 @@ def _opened(what: str | Path) -> Iterator[_Base]:
     if "://" not in text:
         path = Path(text)
         if path.is_dir() and _is_folder(path):
-            with _guarded():
+            with guarded("a database"):
                 yield _Folder(path)
             return
         file = _file(path)
@@ -251,8 +250,8 @@ def _opened(what: str | Path) -> Iterator[_Base]:
 
 @contextmanager
 def _open(address: str) -> Iterator[_Base]:
-    dialect, (_, _, rest) = _dialect(address), address.partition("://")
-    with _guarded():
+    dialect, (_, _, rest) = dialect_of(address), address.partition("://")
+    with guarded("a database"):
         if dialect == "postgresql":
             base: _Base = _Postgres(f"postgresql://{rest}")
         else:
@@ -266,44 +265,6 @@ def _open(address: str) -> Iterator[_Base]:
             yield base
         finally:
             base.close()
-
-
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Turn what a driver says into an error without its words."""
-    try:
-        yield
-    except EhrsatzError:
-        raise
-    except (pl.exceptions.PolarsError, OSError):
-        raise SourceError("Expected to read tables.", "They are damaged.", "Export them again.") from None
-    except Exception as error:
-        module, state = type(error).__module__.partition(".")[0].lstrip("_"), getattr(error, "sqlstate", None)
-        if module not in {"sqlite3", "duckdb", "psycopg"}:
-            raise
-        text = str(error).lower()
-        if state in {"28P01", "28000"} or "password authentication" in text or "no password supplied" in text:
-            found = "The database refused the user or the password."
-        elif module == "psycopg" and state is None:
-            found = "The database could not be reached, or the connection was lost."
-        else:
-            found = f"The database reported {type(error).__name__}{f' (SQLSTATE {state})' if state else ''}."
-        raise SourceError("Expected to read a database.", found, "Check the address, and the user's rights.") from None
-
-
-def _dialect(address: str) -> str | None:
-    scheme = address.partition("://")[0].partition("+")[0].lower()
-    return (
-        {"postgres": "postgresql"}.get(scheme, scheme)
-        if scheme
-        in {
-            "postgres",
-            "postgresql",
-            "sqlite",
-            "duckdb",
-        }
-        else None
-    )
 
 
 def _is_folder(path: Path) -> bool:
@@ -322,10 +283,6 @@ def _file(path: Path) -> Path | None:
 
 def _address(path: Path) -> str:
     return f"{'duckdb' if path.suffix.lower() in DUCKDB else 'sqlite'}:///{path}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 # ---------------------------------------------------------------------- cells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ import polars as pl
 from ehrsatz import extras
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError
-from ehrsatz.exporters.base import Clinical, Loss, Put, aside, writing
+from ehrsatz.exporters.base import Clinical, Loss, Put, aside, broken_parts, writing
 from ehrsatz.exporters.load import load
 from ehrsatz.exporters.omop.athena import Athena
 from ehrsatz.exporters.omop.costs import add_costs
@@ -34,7 +35,6 @@ from ehrsatz.exporters.omop.shard import Shard, numbered
 from ehrsatz.exporters.omop.visits import add_periods, add_reasons, add_visits
 from ehrsatz.exporters.omop.world import add_world
 from ehrsatz.exporters.targets import TIME
-from ehrsatz.files import tables_of
 from ehrsatz.terminology.omop import cdm
 
 PARTS = "parts"  # folder of the shards, until all are there
@@ -57,6 +57,11 @@ class Omop(Clinical):
 
     def __init__(self, *, athena: str | None = None) -> None:
         self.athena = athena
+
+    def ready(self) -> None:
+        """Look for the vocabularies of Athena, before any work is done."""
+        if self.athena is not None:
+            Athena(self.athena)
 
     def _records(self, dataset: Dataset, part: int | None, *, patients: bool, world: bool) -> Mapping[str, Put]:
         facts: dict[str, str] = {_ORIGIN: dataset.provenance.origin}
@@ -92,8 +97,9 @@ class Omop(Clinical):
         shutil.rmtree(parts)
         return made
 
+    @abstractmethod
     def _gather(self, target: Path, rows: Iterator[tuple[str, pl.DataFrame]]) -> tuple[Path, ...]:
-        raise NotImplementedError
+        """Write rows, table by table, and return the files."""
 
     def check(self, folder: str | Path) -> list[str]:
         """Read what was made, or the shards that it is to be made of, and return the problems found."""
@@ -101,16 +107,7 @@ class Omop(Clinical):
         parts = target / PARTS
         if not parts.is_dir():
             return super().check(folder)
-        problems = [
-            f"{PARTS}/{name}: absent between the other parts"
-            for name in tables_of(path.stem for path in parts.glob("*.parquet"))[1]
-        ]
-        for path in sorted(parts.glob("*.parquet")):
-            try:
-                pl.read_parquet_schema(path)
-            except (pl.exceptions.PolarsError, OSError):
-                problems.append(f"{PARTS}/{path.name}: it cannot be read as Parquet")
-        return problems
+        return broken_parts(parts)
 
 
 class OmopFolder(Omop):
@@ -180,6 +177,7 @@ class OmopDuckdb(_Database):
     """`omop.duckdb`."""
 
     name: ClassVar[str] = "omop_duckdb"
+    package: ClassVar[str | None] = "duckdb"
     place: ClassVar[str] = "omop_duckdb"
     suffix: ClassVar[str] = ".duckdb"
     bytes_per_row: ClassVar[float] = 120.0

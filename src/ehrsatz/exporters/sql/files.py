@@ -14,7 +14,7 @@ from ehrsatz import clinical, extras, loose
 from ehrsatz.clinical import WORLD
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import OutputError
-from ehrsatz.exporters.base import Clinical, Put, aside
+from ehrsatz.exporters.base import Clinical, Put, aside, broken_parts
 from ehrsatz.exporters.load import load
 from ehrsatz.exporters.sql.ddl import ABOUT, about, ordered, statements
 from ehrsatz.exporters.sql.duck import level
@@ -97,14 +97,7 @@ class DatabaseFile(Clinical):
         target = Path(folder) / self.place
         parts, path = target / PARTS, target / self._name
         if parts.is_dir():
-            names = [one.stem for one in parts.glob("*.parquet")]
-            problems = [f"{PARTS}/{name}: absent between the other parts" for name in tables_of(names)[1]]
-            for one in sorted(parts.glob("*.parquet")):
-                try:
-                    pl.read_parquet_schema(one)
-                except (pl.exceptions.PolarsError, OSError):
-                    problems.append(f"{PARTS}/{one.name}: it cannot be read as Parquet")
-            return problems
+            return broken_parts(parts)
         if not path.is_file():
             return [f"no {path.name} found"]
         problem = self._read_back(path)
@@ -139,6 +132,7 @@ class DuckdbFile(DatabaseFile):
     """`clinical.duckdb`."""
 
     name: ClassVar[str] = "duckdb"
+    package: ClassVar[str | None] = "duckdb"
     place: ClassVar[str] = "duckdb"
     suffix: ClassVar[str] = ".duckdb"
     bytes_per_row: ClassVar[float] = 120.0

@@ -12,16 +12,12 @@ from typing import Any
 import polars as pl
 
 from ehrsatz import extras
+from ehrsatz.sources.drivers import quoted
 from ehrsatz.sources.omop.store import Store, Where
 from ehrsatz.terminology.omop import cdm
 
 FETCH = 50_000
 _FEATURE = "Reading an OMOP database"
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it between quotes."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 class _Sql(Store):
@@ -59,6 +55,16 @@ class _Sql(Store):
         )
         return f"SELECT {', '.join(cells)} FROM {self._places[table]}"
 
+    def filled(self, table: str, columns: Sequence[str]) -> dict[str, int]:
+        if not columns:
+            return {}
+        row = self._base.execute(self._counting(table, columns)).fetchall()[0]
+        return {name: int(n or 0) for name, n in zip(columns, row)}
+
+    def close(self) -> None:
+        self._base.close()
+
+    _base: Any
     _text = "VARCHAR"
 
 
@@ -96,15 +102,6 @@ class Sqlite(_Sql):
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         return pl.concat(blocks, how="vertical_relaxed")
 
-    def filled(self, table: str, columns: Sequence[str]) -> dict[str, int]:
-        if not columns:
-            return {}
-        row = self._base.execute(self._counting(table, columns)).fetchall()[0]
-        return {name: n or 0 for name, n in zip(columns, row)}
-
-    def close(self) -> None:
-        self._base.close()
-
 
 def _series(name: str, cells: list[Any], kind: str) -> pl.Series:
     """A column of SQLite, which lets any kind into any column."""
@@ -138,15 +135,6 @@ class Duckdb(_Sql):
         decimals = [one for one, held in frame.schema.items() if isinstance(held, pl.Decimal)]
         return frame.with_columns(pl.col(one).cast(pl.String) for one in decimals)
 
-    def filled(self, table: str, columns: Sequence[str]) -> dict[str, int]:
-        if not columns:
-            return {}
-        row = self._base.execute(self._counting(table, columns)).fetchall()[0]
-        return {name: int(n or 0) for name, n in zip(columns, row)}
-
-    def close(self) -> None:
-        self._base.close()
-
 
 class Postgres(_Sql):
     """PostgreSQL through COPY."""
@@ -177,12 +165,3 @@ class Postgres(_Sql):
                 buffer.write(block)
         buffer.seek(0)
         return pl.read_csv(buffer, infer_schema=False)
-
-    def filled(self, table: str, columns: Sequence[str]) -> dict[str, int]:
-        if not columns:
-            return {}
-        row = self._base.execute(self._counting(table, columns)).fetchall()[0]
-        return {name: int(n or 0) for name, n in zip(columns, row)}
-
-    def close(self) -> None:
-        self._base.close()

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
-
-from ehrsatz.errors import EhrsatzError, SourceError
+from ehrsatz.errors import SourceError
+from ehrsatz.sources.drivers import dialect_of, guarded
 from ehrsatz.sources.omop.databases import Duckdb, Postgres, Sqlite
 from ehrsatz.sources.omop.folder import Folder
 from ehrsatz.sources.omop.store import Store
@@ -32,7 +31,7 @@ def opened(what: str | Path, copies: Path | None = None) -> Iterator[Store]:
     SourceError
         When it is not there, damaged, or cannot be reached; no error holds the address or the words of a driver.
     """
-    with _guarded():
+    with guarded("an OMOP database"):
         store = _store(what, copies)
         try:
             yield store
@@ -62,39 +61,3 @@ def _store(what: str | Path, copies: Path | None) -> Store:
 def is_folder(path: Path) -> bool:
     """Whether a folder holds the table `person` as CSV."""
     return any(one.name.lower() == "person.csv" for one in path.iterdir())
-
-
-def dialect_of(address: str) -> str | None:
-    """Return "postgresql", "sqlite" or "duckdb", where it is an address of one."""
-    if "://" not in address:
-        return None
-    scheme = address.partition("://")[0].partition("+")[0].lower()
-    return (
-        {"postgres": "postgresql"}.get(scheme, scheme)
-        if scheme in {"postgres", "postgresql", "sqlite", "duckdb"}
-        else None
-    )
-
-
-@contextmanager
-def _guarded() -> Iterator[None]:
-    try:
-        yield
-    except EhrsatzError:
-        raise
-    except (pl.exceptions.PolarsError, OSError, UnicodeError):
-        raise SourceError("Expected to read tables of the CDM.", "One is damaged.", "Export it again.") from None
-    except Exception as error:
-        module, state = type(error).__module__.partition(".")[0].lstrip("_"), getattr(error, "sqlstate", None)
-        if module not in {"sqlite3", "duckdb", "psycopg"}:
-            raise
-        text = str(error).lower()
-        if state in {"28P01", "28000"} or "password authentication" in text or "no password supplied" in text:
-            found = "The database refused the user or the password."
-        elif module == "psycopg" and state is None:
-            found = "The database could not be reached, or the connection was lost."
-        elif "not a valid duckdb" in text or "not a database" in text:
-            found = "The file is damaged, or no database of this kind."
-        else:
-            found = f"The database reported {type(error).__name__}{f' (SQLSTATE {state})' if state else ''}."
-        raise SourceError("Expected to read an OMOP database.", found, "Check the path or address.") from None

@@ -12,10 +12,11 @@ import polars as pl
 
 from ehrsatz.errors import EhrsatzError, SourceError
 from ehrsatz.sources.clinical import ClinicalSource, Part
+from ehrsatz.sources.drivers import dialect_of
 from ehrsatz.sources.omop import events, people, results
 from ehrsatz.sources.omop.concepts import Concepts
 from ehrsatz.sources.omop.costs import DETAIL, VISIT, costs
-from ehrsatz.sources.omop.opening import DUCKDB, SQLITE, dialect_of, is_folder, opened
+from ehrsatz.sources.omop.opening import DUCKDB, SQLITE, is_folder, opened
 from ehrsatz.sources.omop.people import OWN, Read
 from ehrsatz.sources.omop.store import Store, Where
 from ehrsatz.terminology.omop import cdm, known
