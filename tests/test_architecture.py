@@ -20,7 +20,7 @@ PACKAGE = Path(ehrsatz.__file__).parent
 FLOORS = (
     {"errors"},
     {"seeds", "extras", "provenance", "registry", "threads", "markup", "files", "memory"},
-    {"schema", "terminology"},
+    {"schema", "terminology", "parts"},
     {"clinical", "dataset", "scenario"},
     {"loose", "layouts"},  # layouts: where a format keeps the clinical columns, for its exporter and its reader
     {"mapping"},  # a user's own tables, in the words of a file
@@ -29,7 +29,7 @@ FLOORS = (
     {"gate"},
     {"report", "review", "dossiers", "cost"},  # what people read of scores and verdicts
     {"capsule", "documents"},
-    {"cohorts"},
+    {"cohorts", "reading"},
     {"pipeline", "testing"},
     {"steps", "estimate", "conversion"},  # the verbs of the surfaces, made of the pipeline's own
     {"monitor", "loading"},

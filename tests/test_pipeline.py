@@ -31,6 +31,7 @@ from ehrsatz.errors import (
 from ehrsatz.estimate import estimate
 from ehrsatz.generators import draw
 from ehrsatz.generators.base import Generator
+from ehrsatz.reading import bundled
 from ehrsatz.scenario import Scenario
 from ehrsatz.seeds import stream
 
@@ -116,7 +117,7 @@ def test_the_bundled_table_from_end_to_end(tmp_path: Path) -> None:
     assert (release.n_subjects, release.n_rows, release.data_kept) == (460, 460, True)
     told = json.loads((folder / "manifest.json").read_text())
     assert told["generator"]["name"] == "independent"
-    source = (pipeline.bundled("heart_disease_uci")).read_text().splitlines()[0]
+    source = bundled("heart_disease_uci").read_text().splitlines()[0]
     assert (folder / "data" / "heart_disease_uci.csv").read_text().splitlines()[0] == source
 
 
@@ -323,7 +324,7 @@ def test_more_subjects_than_fit_are_refused_before_any_work(tmp_path: Path, monk
 
 
 def test_a_column_marked_direct_in_the_schema_file_takes_its_proposed_rules_along(tmp_path: Path) -> None:
-    real = pipeline.read(pipeline.bundled("heart_disease_uci"))
+    real = pipeline.read(bundled("heart_disease_uci"))
     ruled = [one for one in real.schema.parent.constraints if one.kind != "unique"]
     assert ruled
     name = ruled[0].columns[0]
@@ -332,7 +333,7 @@ def test_a_column_marked_direct_in_the_schema_file_takes_its_proposed_rules_alon
     schema = real.schema.replace_table(replace(table, columns=tuple(columns)))
     (tmp_path / "schema.yaml").write_text(schema.to_yaml(), encoding="utf-8")
     with pytest.warns(DataWarning, match=name):
-        again = pipeline.read(pipeline.bundled("heart_disease_uci"), schema=tmp_path / "schema.yaml")
+        again = pipeline.read(bundled("heart_disease_uci"), schema=tmp_path / "schema.yaml")
     assert not [one for one in again.schema.parent.constraints if one.kind != "unique" and name in one.columns]
     assert ehrsatz.generator("independent").fit(again, seed=1).sample(5, seed=1).table.height == 5
 

@@ -25,6 +25,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.task import Task
 from ehrsatz.gate import RULES, SHIPPED, judge, named
 from ehrsatz.provenance import Provenance
+from ehrsatz.reading import bundled
 from ehrsatz.seeds import stream
 
 LEAST_LEAF = 5
@@ -54,7 +55,7 @@ def main() -> None:
 
 def tables(data: Path, rows: int) -> Iterator[tuple[str, Task, Dataset, Dataset, Iterator[tuple[str, Dataset]]]]:
     """Yield name, task, train, holdout and the kinds of synthetic rows of each table."""
-    whole = ehrsatz.read(str(pipeline.bundled("heart_disease_uci")), subject="id", target="num")
+    whole = ehrsatz.read(str(bundled("heart_disease_uci")), subject="id", target="num")
     train, holdout = whole.split(0.5, seed=0)
     task = Task("num", groups=("sex",), formulas=("num ~ age + C(sex) + trestbps",))
     yield "bundled, 920 subjects", task, train, holdout, kinds(train, holdout)

@@ -42,7 +42,7 @@ WORDS = {
 
 def part_of(record_years: float) -> Any:
     """Return the scenario: the clinic's, with so many years of routine care."""
-    from ehrsatz.scenario import SimulatorPart
+    from ehrsatz.parts import SimulatorPart
 
     return SimulatorPart(record_years=record_years)
 

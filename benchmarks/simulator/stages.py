@@ -53,7 +53,7 @@ def one(here: Any, first: int, n: int, folder: Path) -> tuple[list[float], int, 
 
 def measure(record_years: float | Literal["life"], shards: int, repeat: int, size: int) -> dict[str, Any]:
     """Return the CPU seconds of each stage, with rows, bytes and wall seconds."""
-    from ehrsatz.scenario import SimulatorPart
+    from ehrsatz.parts import SimulatorPart
     from ehrsatz.simulation import maker, setting
     from ehrsatz.simulator.shards import WORLD
 

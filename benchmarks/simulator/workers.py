@@ -26,7 +26,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def measure(n: int, record_years: float, workers: int, size: int | None = None) -> dict[str, Any]:
     """Write a cohort and return what its files hash to."""
-    from ehrsatz.scenario import SimulatorPart
+    from ehrsatz.parts import SimulatorPart
     from ehrsatz.simulation import maker
     from ehrsatz.simulator.shards import SIZE, run
 

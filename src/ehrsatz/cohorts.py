@@ -17,8 +17,9 @@ from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.plausibility.cohort import evaluate
 from ehrsatz.evaluation.plausibility.shard import merge, statistics
 from ehrsatz.gate import Policy, Verdict, judge
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.reconcile.prove import forms_in, reconcile
-from ehrsatz.scenario import Scenario, SimulatorPart
+from ehrsatz.scenario import Scenario
 from ehrsatz.schema import Schema
 from ehrsatz.simulation import maker, setting
 from ehrsatz.simulator.edges import told

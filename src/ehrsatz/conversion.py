@@ -96,9 +96,18 @@ def convert(
     """
     if "://" not in str(what) and is_archive(what):
         check_target(folder)
-        more = {"allow_real": allow_real, "prove": prove, "settings": settings, "source": source, "progress": progress}
         with opened(what) as unpacked:
-            return convert(unpacked, folder, formats, from_format=from_format, **more)  # type: ignore[arg-type]
+            return convert(
+                unpacked,
+                folder,
+                formats,
+                from_format=from_format,
+                allow_real=allow_real,
+                prove=prove,
+                settings=settings,
+                source=source,
+                progress=progress,
+            )
     show = progress or silent
     exporters = exporters_of(formats, settings)
     place = what if "://" in str(what) else inside(what)

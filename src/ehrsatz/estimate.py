@@ -18,8 +18,9 @@ from ehrsatz.exporters.base import Tables
 from ehrsatz.generators.base import Progress, silent
 from ehrsatz.generators.build import check_given, generator_of
 from ehrsatz.generators.draw import check_room, draw
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.pipeline import evaluate_plan, exporters_of, policy_of, prepare, read_scenario, under
-from ehrsatz.scenario import Scenario, SimulatorPart
+from ehrsatz.scenario import Scenario
 
 WARM = 60  # subjects of a first run that is not timed
 CUT = 600  # subjects that a run is timed on

@@ -20,8 +20,9 @@ import polars as pl
 from ehrsatz import __version__, clinical
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import ScenarioError, nearest
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.provenance import Provenance, Step
-from ehrsatz.scenario import Scenario, SimulatorPart
+from ehrsatz.scenario import Scenario
 from ehrsatz.simulator import missing
 from ehrsatz.simulator.aggregates import read_aggregates
 from ehrsatz.simulator.catalogue import catalogue

@@ -102,3 +102,12 @@ def test_a_package_that_lacks_is_told_before_any_work(
     assert main(["fabricate", "--n", "5", "--format", "csv,omop_duckdb", "--out", str(tmp_path / "out")]) == 2
     err = capsys.readouterr().err
     assert "pip install 'ehrsatz[sql]'" in err and "simulate" not in err and list(tmp_path.iterdir()) == []
+
+
+def test_a_study_has_its_drug(both: Path, tmp_path: Path) -> None:
+    words = ["export", str(both), "--format", "parquet,sdtm", "--study-drug", "metformin", "--out", str(tmp_path / "s")]
+    assert main([*words]) == 0  # and what is read back agrees
+    given = pl.read_csv(tmp_path / "s" / "sdtm" / "ex.csv", infer_schema=False)
+    assert given.height and given["EXTRT"].str.to_lowercase().str.contains("metformin").all()
+    taken = pl.read_csv(tmp_path / "s" / "sdtm" / "cm.csv", infer_schema=False)
+    assert not taken["CMTRT"].str.to_lowercase().str.contains("metformin").any()

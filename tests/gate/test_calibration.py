@@ -10,11 +10,12 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.task import Task
 from ehrsatz.gate import RULES, SHIPPED, SIMULATED, judge, named
 from ehrsatz.provenance import Provenance
+from ehrsatz.reading import bundled
 
 
 @pytest.mark.slow
 def test_honest_rows_pass_inside_and_are_held_outside_and_copies_are_denied_by_all() -> None:
-    whole = ehrsatz.read(str(pipeline.bundled("heart_disease_uci")), subject="id", target="num")
+    whole = ehrsatz.read(str(bundled("heart_disease_uci")), subject="id", target="num")
     train, holdout = whole.split(0.5, seed=0)
     shipped = [name for name in SHIPPED if name not in SIMULATED]
     wanted = sorted({one.metric for name in shipped for one in named(name).thresholds} - {RULES, "expert_review"})

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ehrsatz.errors import InfeasibleError
-from ehrsatz.scenario import COHORTS, Scenario, SimulatorPart
+from ehrsatz.parts import SimulatorPart
+from ehrsatz.scenario import COHORTS, Scenario
 from ehrsatz.simulation import setting
 from ehrsatz.simulator.history import YEAR, History
 from ehrsatz.simulator.lots import history

@@ -12,8 +12,9 @@ import pytest
 from ehrsatz import clinical, pipeline
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import InfeasibleError, ScenarioError
+from ehrsatz.parts import GroupPart, SimulatorPart
 from ehrsatz.rules.catalogue import by_id
-from ehrsatz.scenario import GroupPart, Scenario, SimulatorPart
+from ehrsatz.scenario import Scenario
 from ehrsatz.simulation import maker, simulate
 from ehrsatz.simulator.edges import CASES, chosen, key, size, without
 from ehrsatz.simulator.edges.identity import CHARACTERS, DELIMITERS, FULL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ehrsatz import simulation
-from ehrsatz.scenario import SimulatorPart
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.simulator.history import History
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ehrsatz.clinical import CLASSES
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.rules.check import check
-from ehrsatz.scenario import SimulatorPart
 from ehrsatz.simulation import Maker
 from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.chart import births

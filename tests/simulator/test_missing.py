@@ -11,7 +11,7 @@ import pytest
 
 from ehrsatz.clinical import LOINC
 from ehrsatz.errors import InfeasibleError
-from ehrsatz.scenario import MissingPart
+from ehrsatz.parts import MissingPart
 from ehrsatz.simulator import missing
 from ehrsatz.simulator.catalogue import catalogue
 from ehrsatz.simulator.history import History, ordinals

@@ -26,6 +26,7 @@ def export(
     from_format: options.FromFormat = None,
     mapping: options.MappingFile = None,
     athena: options.Athena = None,
+    study_drug: options.StudyDrug = None,
     allow_real: options.AllowReal = False,
     no_proof: Annotated[bool, typer.Option("--no-proof", help="Do not read the formats back.")] = False,
     as_json: options.AsJson = False,
@@ -54,7 +55,7 @@ def export(
             from_format=from_format,
             allow_real=allow_real,
             prove=not no_proof,
-            settings=options.settings(mapping, athena),
+            settings=options.settings(mapping, athena, study_drug),
             progress=show,
         )
     if as_json:

@@ -62,6 +62,7 @@ def fabricate(
     format_: options.Formats = None,
     mapping: options.MappingFile = None,
     athena: options.Athena = None,
+    study_drug: options.StudyDrug = None,
     keep_denied: Annotated[
         bool, typer.Option("--keep-denied", help="Keep the rows even where they are denied.")
     ] = False,
@@ -162,6 +163,7 @@ def fabricate(
             "output.mapping": mapping and str(mapping),
             "source.mapping": None if mapping is None or from_ is None else str(mapping),
             "output.athena": athena and str(athena),
+            "output.study_drug": study_drug,
             "output.keep_denied": keep_denied or None,
             "workers": workers,
         }

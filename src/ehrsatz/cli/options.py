@@ -75,6 +75,10 @@ MappingFile = Annotated[
 Athena = Annotated[
     Path | None, typer.Option("--athena", metavar="DIR", help="OMOP vocabularies, as downloaded from Athena.")
 ]
+StudyDrug = Annotated[
+    str | None,
+    typer.Option("--study-drug", metavar="CODE|NAME", help="What the study of SDTM gives: its courses become EX."),
+]
 AllowReal = Annotated[
     bool, typer.Option("--allow-real", help="Also where nothing says that the records are fabricated.")
 ]
@@ -122,9 +126,10 @@ def formats(text: str | None) -> list[str] | None:
     return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
 
 
-def settings(mapping: Path | None, athena: Path | None) -> dict[str, str]:
+def settings(mapping: Path | None, athena: Path | None, drug: str | None) -> dict[str, str]:
     """Return what exporters are told besides the rows."""
-    return {name: str(path) for name, path in (("mapping", mapping), ("athena", athena)) if path is not None}
+    told = {"mapping": mapping, "athena": athena, "drug": drug}
+    return {name: str(value) for name, value in told.items() if value is not None}
 
 
 def conditions(texts: list[str] | None) -> dict[str, Any]:

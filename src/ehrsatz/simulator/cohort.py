@@ -20,7 +20,7 @@ from math import gcd
 import numpy as np
 
 from ehrsatz.errors import InfeasibleError, nearest
-from ehrsatz.scenario import GroupPart, SimulatorPart
+from ehrsatz.parts import GroupPart, SimulatorPart
 from ehrsatz.seeds import addressed
 from ehrsatz.simulator.history import YEAR, Flags, Floats, Ints
 from ehrsatz.simulator.lives import Pin

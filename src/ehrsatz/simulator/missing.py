@@ -20,7 +20,7 @@ import numpy as np
 
 from ehrsatz.clinical import INSURANCE
 from ehrsatz.errors import InfeasibleError, nearest
-from ehrsatz.scenario import MissingPart
+from ehrsatz.parts import MissingPart
 from ehrsatz.simulator.catalogue import Catalogue, Item
 from ehrsatz.simulator.chart.formulas import SIMPLE
 from ehrsatz.simulator.history import Flags, Floats, History, Ints, ordinals

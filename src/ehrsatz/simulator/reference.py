@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from ehrsatz.scenario import SimulatorPart
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.seeds import addressed
 from ehrsatz.simulator.baseline import AGES
 from ehrsatz.simulator.calibrate import explained

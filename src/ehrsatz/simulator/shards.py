@@ -168,7 +168,7 @@ def run(
         "n": n,
         "size": size,
         "formats": names,
-        "settings": {name: _mark(Path(path)) for name, path in sorted(told.items())},
+        "settings": {name: _mark(value) for name, value in sorted(told.items())},
         "only": None if only is None else sorted(only),
         "inside": inside,
         "versions": _versions(),
@@ -258,11 +258,12 @@ def _held(folder: str | Path) -> float:
     return float(sum(path.stat().st_size for path in hidden.rglob("*") if path.is_file())) if hidden.is_dir() else 0.0
 
 
-def _mark(path: Path) -> str:
-    """A hash of a file that exporters are given; of a folder, the sizes of its files, which may be gigabytes."""
+def _mark(value: str) -> str:
+    """A hash of what exporters are given: a file, a folder (names and sizes, it may be gigabytes), or a text."""
+    path = Path(value)
     if path.is_file():
         return file_hash(path)
-    held = sorted((one.name, one.stat().st_size) for one in path.iterdir()) if path.is_dir() else []
+    held = sorted((one.name, one.stat().st_size) for one in path.iterdir()) if path.is_dir() else [value]
     return sha256(json.dumps(held).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from ehrsatz.evaluation.plausibility.cohort import POPULATION, evaluate
 from ehrsatz.evaluation.plausibility.measures import BY_NAME, MEASURES
 from ehrsatz.evaluation.plausibility.shard import statistics
 from ehrsatz.gate import SIMULATED, judge, named
-from ehrsatz.scenario import SimulatorPart
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.simulator.compare import Comparison
 from evaluation.plausibility.lifecourses import condition, dataset, patient, tables, visit
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ehrsatz.evaluation.plausibility.quotas import asked, quotas, shares
-from ehrsatz.scenario import SimulatorPart
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.simulator.cohort import Cohort, Quota, day
 from evaluation.plausibility.lifecourses import REFERENCE, condition, drug, patient, tables
 

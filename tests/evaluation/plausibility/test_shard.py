@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from ehrsatz.evaluation.plausibility.shard import ALL, EVERY, merge, statistics
-from ehrsatz.scenario import SimulatorPart
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.simulator.shards import SIZE
 from evaluation.plausibility.lifecourses import condition, dataset, patient, tables, value, visit
 

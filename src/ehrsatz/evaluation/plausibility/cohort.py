@@ -9,7 +9,7 @@ from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.evaluation.plausibility import checks, fits, glycaemia, wanted
 from ehrsatz.evaluation.plausibility.measures import MEASURES
-from ehrsatz.scenario import SimulatorPart
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.simulator.compare import Comparison, Tally, compare
 from ehrsatz.simulator.targets import Targets, targets
 

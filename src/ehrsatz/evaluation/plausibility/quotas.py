@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from ehrsatz import clinical, terminology
-from ehrsatz.scenario import GroupPart, SimulatorPart
+from ehrsatz.parts import GroupPart, SimulatorPart
 from ehrsatz.simulator.cohort import Cohort, Quota, day
 from ehrsatz.simulator.edges import size
 from ehrsatz.simulator.load import Modules, load_modules

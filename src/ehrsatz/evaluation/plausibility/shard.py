@@ -17,9 +17,9 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.evaluation.plausibility import quotas, structure
 from ehrsatz.evaluation.plausibility.glycaemia import glycaemia, merged
 from ehrsatz.evaluation.plausibility.timelines import timelines
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.rules.mapping import mapping_of
 from ehrsatz.rules.view import View
-from ehrsatz.scenario import SimulatorPart
 from ehrsatz.simulator.edges import without
 from ehrsatz.simulator.shards import SIZE
 from ehrsatz.simulator.tally import YEARS, Tally, tally

@@ -9,10 +9,10 @@ import numpy as np
 
 from ehrsatz import clinical, registry, terminology
 from ehrsatz.dataset import Dataset
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.rules.catalogue import by_id
 from ehrsatz.rules.catalogue import rules as shipped
 from ehrsatz.rules.view import View
-from ehrsatz.scenario import SimulatorPart
 
 MOST_NAMED = 20  # unknown codes that are named, per system
 BY_ROW = ("order", "allergy")  # tables that name the system of a code row by row

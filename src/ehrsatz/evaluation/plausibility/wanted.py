@@ -8,7 +8,7 @@ from typing import Any
 from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.plausibility import quotas
 from ehrsatz.evaluation.plausibility.fits import absent, agrees, figure, row
-from ehrsatz.scenario import SimulatorPart
+from ehrsatz.parts import SimulatorPart
 from ehrsatz.simulator.compare import Comparison
 from ehrsatz.simulator.sampling import wilson
 
