@@ -42,6 +42,7 @@ from ehrsatz.rules.constraints import ConstraintPlan
 from ehrsatz.schema import MIN_SUBJECTS, Schema
 from ehrsatz.threads import one_thread
 
+KINDS = frozenset({"integer", "number", "boolean", "category", "code", "date", "datetime"})
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 MODEL_FORMAT = 1
 
@@ -56,6 +57,8 @@ class Generator(ABC):
     name: ClassVar[str]
     handles: ClassVar[frozenset[str]]
     conditions: ClassVar[bool] = False
+    conditions_on: ClassVar[frozenset[str]] = KINDS  # kinds of columns that `given` may name
+    least: ClassVar[int] = 1  # subjects below which it refuses to learn
     private: ClassVar[bool] = False
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}  # parameter -> smallest and largest value; None passes
     reference: ClassVar[str]
@@ -118,8 +121,8 @@ class Generator(ABC):
             Decides every draw.
         given
             Conditions on columns of the parent table: a mapping column -> value, {"min": a, "max": b}, {"any": [...]},
-            or {"share": {value: p}}; or a frame of n rows, null where a cell is free. Every row honours them. Shares
-            are met to within one row, from row 0 on; those of several columns are crossed.
+            {"share": {value: p}} or {"share": "equal"}; or a frame of n rows, null where a cell is free. Every row
+            honours them. Shares are met to within one row, from row 0 on; those of several columns are crossed.
         first
             Number of the first subject.
 
@@ -314,6 +317,13 @@ class Generator(ABC):
             raise DataError(
                 "Expected at least 1 subject to learn from.", "The parent table has no row.", "Give a table with rows."
             )
+        if dataset.n_subjects < self.least:
+            fitting = (name for name, made in siblings() if made.least <= dataset.n_subjects and needs <= made.handles)
+            raise DataError(
+                f"Expected at least {self.least} subjects for the generator '{self.name}'.",
+                f"There are {dataset.n_subjects}.",
+                f"Bring more rows, or use one that learns from so few: {', '.join(fitting)}.",
+            )
 
     def _resolve(self, given: Mapping[str, Any] | pl.DataFrame | None, n: int, first: int) -> Given | None:
         if given is None or (isinstance(given, Mapping) and not given):
@@ -322,7 +332,7 @@ class Generator(ABC):
             raise UnsupportedError(
                 f"The generator '{self.name}' does not honour conditions.",
                 "given was asked for.",
-                "Use 'trees', 'bayesnet' or 'independent'.",
+                f"Use one of: {', '.join(able_to_condition())}.",
             )
         table = self.schema_.parent
         exact: dict[str, pl.Series] = {}
@@ -337,7 +347,7 @@ class Generator(ABC):
                 )
             exact = {name: given[name] for name in given.columns}
         else:
-            shares = {name: wish["share"] for name, wish in given.items() if asks_shares(wish)}
+            shares = {name: self.shares(name, wish["share"]) for name, wish in given.items() if asks_shares(wish)}
             exact = apportion(shares, n, first)
             for name, wish in given.items():
                 if name in shares:
@@ -367,6 +377,12 @@ class Generator(ABC):
                     f"'{name}' is an identifier, or follows from other columns by a constraint.",
                     "Condition on the columns that it follows from.",
                 )
+            if table[name].kind not in self.conditions_on:
+                raise UnsupportedError(
+                    f"The generator '{self.name}' honours conditions on {', '.join(sorted(self.conditions_on))} alone.",
+                    f"'{name}' is of kind {table[name].kind}.",
+                    f"Use one of: {', '.join(able_to_condition(table[name].kind))}.",
+                )
         conditions = Given(
             {name: self._typed(name, cells) for name, cells in exact.items()},
             {name: (self._value(name, low), self._value(name, high)) for name, (low, high) in band.items()},
@@ -374,6 +390,20 @@ class Generator(ABC):
         )
         self._check_feasible(conditions)
         return conditions
+
+    def shares(self, name: str, wish: Any) -> Any:
+        """Return asked-for shares of a column; "equal" is the same share for every level that may be asked for."""
+        if wish != "equal":
+            return wish
+        booleans = name in self.schema_.parent.names and self.schema_.parent[name].kind == "boolean"
+        levels = [False, True] if booleans else self.levels_.get(name, [])
+        if not levels:
+            raise InfeasibleError(
+                f"Expected equal shares for a column of levels, not for '{name}'.",
+                "It has no levels that enough subjects share.",
+                "Name the shares: {value: share, ...}.",
+            )
+        return {level: 1 / len(levels) for level in levels}
 
     def _typed(self, name: str, cells: pl.Series) -> pl.Series:
         from ehrsatz.schema import dtype_of
@@ -502,6 +532,18 @@ def load_any(folder: str | Path) -> Generator:
     from ehrsatz import registry
 
     return registry.find("generators", read_head(folder)["name"]).load(folder)
+
+
+def siblings() -> list[tuple[str, type[Generator]]]:
+    """Return every registered generator by name."""
+    from ehrsatz import registry
+
+    return [(name, registry.find("generators", name)) for name in registry.names("generators")]
+
+
+def able_to_condition(kind: str | None = None) -> list[str]:
+    """Return the names of generators that honour conditions on columns of this kind, or at all."""
+    return [name for name, made in siblings() if made.conditions and (kind is None or kind in made.conditions_on)]
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 from ehrsatz import registry
 from ehrsatz.errors import InfeasibleError, ScenarioError, UnsupportedError, nearest
-from ehrsatz.generators.base import Generator
+from ehrsatz.generators.base import Generator, able_to_condition
 from ehrsatz.scenario import Scenario
 from ehrsatz.schema import Schema
 
@@ -108,11 +108,10 @@ def check_given(given: Mapping[str, Any], schema: Schema, engine: Generator) -> 
         When a condition names no column of the parent table.
     """
     if given and not engine.conditions:
-        able = [name for name in registry.names("generators") if registry.find("generators", name).conditions]
         raise UnsupportedError(
             f"The generator '{engine.name}' does not honour conditions.",
             "given was asked for.",
-            f"Use one of: {', '.join(able)}.",
+            f"Use one of: {', '.join(able_to_condition())}.",
         )
     for name in given:
         if name not in schema.parent.names:

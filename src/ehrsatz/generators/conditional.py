@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ehrsatz.generators import forest
+from ehrsatz.generators import grove
 from ehrsatz.generators.linear import SHRINK, Design, Margin, signed
 from ehrsatz.schema import MIN_SUBJECTS
 
@@ -83,7 +83,7 @@ class Conditional:
     encodings: tuple[Floats | None, ...] = ()
     score: Score | None = None
     edges: Floats = field(default_factory=lambda: np.zeros(0))
-    trees: tuple[forest.Tree, ...] = ()
+    trees: tuple[grove.Tree, ...] = ()
     pull: float = 0.0
 
     def draw(self, design: Design, matrix: Floats, atoms: Atoms, u: Floats) -> tuple[Atoms, Floats]:
@@ -104,7 +104,7 @@ class Conditional:
             index = self.margin[(u[:, 2] * len(self.margin)).astype(np.int64)]
             return np.where(index == self.size, -1, index).astype(np.int32), u[:, 3]
         predicted = self.predict(matrix)
-        index = forest.draw(self.trees, self.features(design.margins, predicted, atoms), u[:, :3], self.pull)
+        index = grove.draw(self.trees, self.features(design.margins, predicted, atoms), u[:, :3], self.pull)
         if not len(self.edges):
             return np.where(index == self.size, -1, index).astype(np.int32), u[:, 3]
         bins = len(self.edges) - 1
@@ -196,7 +196,7 @@ def learn_conditional(
     if score is None and not kept:
         return alone
     is_calm = entropy < settings.calm
-    trees = forest.grow(
+    trees = grove.grow(
         shell.features(design.margins, predicted, atoms),
         target,
         labels if not len(edges) else None,
@@ -306,7 +306,7 @@ def state_of(one: Conditional, prefix: str) -> tuple[dict[str, Any], dict[str, N
         for name in ("coefficients", "intercept", "projection", "spread"):
             arrays[f"{prefix}.{name}"] = getattr(one.score, name)
     if one.trees:
-        arrays |= forest.pack_trees(one.trees, f"{prefix}.tree")
+        arrays |= grove.pack_trees(one.trees, f"{prefix}.tree")
     return facts, arrays
 
 
@@ -323,6 +323,6 @@ def from_state(facts: dict[str, Any], arrays: dict[str, NDArray[Any]], prefix: s
         ),
         score=Score(**{name: arrays[f"{prefix}.{name}"] for name in names}) if facts["scored"] else None,
         edges=arrays[f"{prefix}.edges"],
-        trees=forest.unpack_trees(arrays, f"{prefix}.tree") if facts["grown"] else (),
+        trees=grove.unpack_trees(arrays, f"{prefix}.tree") if facts["grown"] else (),
         pull=facts["pull"],
     )

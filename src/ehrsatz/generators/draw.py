@@ -123,7 +123,11 @@ def matching(dataset: Dataset, given: Mapping[str, Any], engine: Generator, *, s
     frame = dataset.table
     if not given or dataset.n_subjects < frame.height:
         return dataset
-    shares = {name: wish["share"] for name, wish in given.items() if isinstance(wish, Mapping) and "share" in wish}
+    shares = {
+        name: engine.shares(name, wish["share"])
+        for name, wish in given.items()
+        if isinstance(wish, Mapping) and "share" in wish
+    }
     read = engine.condition({**given, **{name: {"any": list(share)} for name, share in shares.items()}})
     keep = pl.lit(True)
     for name, cells in read.exact.items():

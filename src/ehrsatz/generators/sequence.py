@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ehrsatz.codecs.number import NumberCode
 from ehrsatz.codecs.table import TableCode
-from ehrsatz.generators import forest
+from ehrsatz.generators import grove
 from ehrsatz.generators.base import Progress
 from ehrsatz.generators.conditional import Conditional, Settings, from_state, is_smooth, learn_conditional, state_of
 from ehrsatz.generators.linear import FEW_LEVELS, Design, Margin, codes_of, coordinates, learn_margin
@@ -112,7 +112,7 @@ class Sequence:
         groups = groups_of(counts, margin.is_number)
         base = np.bincount(groups, margin.share, minlength=int(groups.max()) + 1).astype(np.float64)
         features = one.features(self.design.margins, predicted, atoms)
-        chance = forest.likelihood(one.trees, features, groups, base, groups[index])
+        chance = grove.likelihood(one.trees, features, groups, base, groups[index])
         return np.log(np.maximum(chance, 1e-12)) - np.log(np.maximum(base[groups[index]], 1e-12))
 
 

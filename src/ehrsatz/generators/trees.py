@@ -2,7 +2,7 @@
 
 The line of synthpop (column after column, a tree for each), taken further: the columns' order and parents are learned
 (`order`), each column also sees its ridge prediction from all before it (`linear`), a mixture of trees on subsamples
-takes the place of one tree, its leaves counting only subjects that the splits did not see (`forest`), and smooth
+takes the place of one tree, its leaves counting only subjects that the splits did not see (`grove`), and smooth
 numbers are drawn as prediction plus residual (`conditional`). Leaves hold counts of atoms: levels and spikes that at
 least five subjects share, and bins between them; so neither a row nor a cell of one subject is in the model. One dial,
 `caution`, trades fidelity against the risk of membership inference.

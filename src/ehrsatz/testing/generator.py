@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from ehrsatz.dataset import Dataset, subject_key
-from ehrsatz.errors import InfeasibleError, ModelError, NotFittedError, UnsupportedError
+from ehrsatz.errors import DataError, InfeasibleError, ModelError, NotFittedError, UnsupportedError
 from ehrsatz.generators.base import MODEL_FORMAT, Generator
 from ehrsatz.schema import MIN_SUBJECTS, Table
 from ehrsatz.testing.base import demand, expect, fresh, has_links, same_tables, subjects, succeed, untouched
@@ -32,7 +32,7 @@ def check_generator(
     kinds, levels and missingness, with unique keys and links that resolve; same seed same rows, other seed other rows;
     shards equal the whole; conditions hold in every row, or are refused before anything is drawn; a saved model gives
     the same rows in a new process, is refused when altered or newer, and holds no value of fewer than five subjects;
-    one subject is enough to learn from. A structure that it does not handle it refuses by name.
+    as many subjects as its `least` says are enough to learn from, and fewer are refused. A structure that it does not handle it refuses by name.
 
     Parameters
     ----------
@@ -70,8 +70,11 @@ def check_generator(
     _check_given(model, dataset, seed)
     with tempfile.TemporaryDirectory() as place:
         _check_disk(fresh(generator).fit(dataset, seed=seed), model, Path(place), seed)
-    one = dataset.take_subjects(subjects(dataset)[:1])
-    demand(fresh(generator).fit(one, seed=seed).sample(3, seed=seed).n_subjects == 3, "one subject is not enough")
+    few = dataset.take_subjects(subjects(dataset)[: model.least])
+    demand(fresh(generator).fit(few, seed=seed).sample(3, seed=seed).n_subjects == 3, "'least' subjects are not enough")
+    if model.least > 1:
+        fewer = dataset.take_subjects(subjects(dataset)[: model.least - 1])
+        expect(DataError, lambda: fresh(generator).fit(fewer, seed=seed), "fit on fewer subjects than 'least'")
     if dataset.n_subjects >= n_private:
         check_model_privacy(generator, dataset, seed=seed)
 
@@ -165,6 +168,10 @@ def _check_given(model: Generator, train: Dataset, seed: int) -> None:
     held = set(model.identifiers_.columns(table.name)) | set(model.constraints_.derived(table.name))
     varying = _varying(train)  # of a subject's rows; a condition on the subject says nothing of them
     free = [one for one in table.columns if one.role == "attribute" and one.name not in held | varying]
+    for column in [one for one in free if model.conditions and one.kind not in model.conditions_on][:1]:
+        wish = {column.name: train.table[column.name].drop_nulls().max()}
+        expect(UnsupportedError, lambda: model.sample(3, seed=seed, given=wish), "given on a kind it does not honour")
+    free = [one for one in free if one.kind in model.conditions_on or not model.conditions]
     wishes = [wish for column in free for wish in _wishes(model, train.table[column.name], column.kind)]
     if not wishes:
         return

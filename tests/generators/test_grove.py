@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
-from ehrsatz.generators import forest
+from ehrsatz.generators import grove
 from ehrsatz.generators.linear import Design, learn_margin
 from ehrsatz.generators.order import coarsen, column_order, mutual_information, parents
 
@@ -19,18 +19,18 @@ def planted(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
     return features, atoms.astype(np.int32)
 
 
-def grow(features: np.ndarray, atoms: np.ndarray, **changes: object) -> tuple[forest.Tree, ...]:
+def grow(features: np.ndarray, atoms: np.ndarray, **changes: object) -> tuple[grove.Tree, ...]:
     settings: dict[str, object] = {
         "n_trees": 3, "share": 0.5, "leaf": 8, "try_features": 1.0, "subjects": None, "seed": 1, "name": "x",
     }  # fmt: skip
-    return forest.grow(features, np.eye(4)[atoms], None, atoms, **(settings | changes))  # type: ignore[arg-type]
+    return grove.grow(features, np.eye(4)[atoms], None, atoms, **(settings | changes))  # type: ignore[arg-type]
 
 
 def test_descend_finds_the_leaves_of_scikit_learn() -> None:
     features, atoms = planted()
     model = DecisionTreeRegressor(min_samples_leaf=8, random_state=0).fit(features, atoms)
-    tree = forest._pack(model.tree_, features, atoms, None, 1)
-    assert (forest.descend(tree, features) == model.apply(features)).all()
+    tree = grove._pack(model.tree_, features, atoms, None, 1)
+    assert (grove.descend(tree, features) == model.apply(features)).all()
     for node in np.unique(model.apply(features)):
         inside = np.sort(atoms[model.apply(features) == node])
         assert (tree.atoms[tree.start[node] : tree.end[node]] == inside).all()
@@ -49,7 +49,7 @@ def test_a_leaf_of_few_subjects_hands_its_draws_up() -> None:
     subjects[np.argsort(features[:, 0])] = np.repeat(np.arange(16), 25)  # neighbours are rows of one subject
     (tree,) = grow(features, atoms, subjects=subjects, share=1.0, n_trees=1, leaf=9)
     assert (tree.anchor != np.arange(len(tree.anchor))).any()
-    reached = forest.descend(tree, features)
+    reached = grove.descend(tree, features)
     for node in np.unique(reached):
         if tree.end[node] - tree.start[node] == (reached == node).sum():  # a leaf that kept its own rows
             assert len(np.unique(subjects[reached == node])) >= 9
@@ -62,11 +62,11 @@ def test_draws_have_the_shares_of_the_leaf_and_pull_moves_them_to_the_root() -> 
     trees = grow(features, atoms, share=1.0, n_trees=1)
     row = np.tile(features[:1], (4_000, 1))
     u = np.random.default_rng(1).random((4_000, 3))
-    leaf = int(forest.descend(trees[0], row[:1])[0])
+    leaf = int(grove.descend(trees[0], row[:1])[0])
     inside = trees[0].atoms[trees[0].start[leaf] : trees[0].end[leaf]]
-    near = forest.draw(trees, row, u, 0.0)
+    near = grove.draw(trees, row, u, 0.0)
     assert np.isin(near, inside).all()
-    far = forest.draw(trees, row, u, 1e6)
+    far = grove.draw(trees, row, u, 1e6)
     assert np.abs(np.bincount(far, minlength=4) / 4_000 - np.bincount(atoms, minlength=4) / 400).max() < 0.03
 
 
@@ -75,12 +75,12 @@ def test_likelihood_counts_groups_in_the_leaf() -> None:
     trees = grow(features, atoms)
     base = np.bincount(atoms, minlength=4) / len(atoms)
     chance = np.stack(
-        [forest.likelihood(trees, features, np.arange(4, dtype=np.int32), base, np.full(400, g)) for g in range(4)]
+        [grove.likelihood(trees, features, np.arange(4, dtype=np.int32), base, np.full(400, g)) for g in range(4)]
     )
     assert chance.sum(0) == pytest.approx(np.ones(400))
     by_hand = []
     for tree in trees:
-        node = forest.descend(tree, features)[7]
+        node = grove.descend(tree, features)[7]
         inside = tree.atoms[tree.start[node] : tree.end[node]]
         by_hand.append((np.bincount(inside, minlength=4) + base) / (len(inside) + 1))
     assert chance[:, 7] == pytest.approx(np.mean(by_hand, axis=0))
