@@ -36,6 +36,7 @@ from ehrsatz.errors import (
     nearest,
 )
 from ehrsatz.generators.given import Given, all_cells, apportion, asks_shares, is_cell
+from ehrsatz.generators.space import Domain
 from ehrsatz.privacy.identifiers import IdentifierPlan
 from ehrsatz.provenance import Provenance, Step
 from ehrsatz.rules.constraints import ConstraintPlan
@@ -61,6 +62,7 @@ class Generator(ABC):
     least: ClassVar[int] = 1  # subjects below which it refuses to learn
     private: ClassVar[bool] = False
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}  # parameter -> smallest and largest value; None passes
+    space: ClassVar[Mapping[str, Domain]] = {}  # parameter -> what tuning tries; found from the defaults where empty
     reference: ClassVar[str]
 
     schema_: Schema

@@ -28,6 +28,7 @@ from ehrsatz.codecs.table import TableCode, complete_table, frequencies, learn_t
 from ehrsatz.codecs.window import FREE, Window, decode_window, open_window
 from ehrsatz.dataset import Dataset
 from ehrsatz.generators.base import Generator, Given, Progress
+from ehrsatz.generators.space import Range
 from ehrsatz.generators.structure import Families, candidates, features, regress, search, sort_columns
 from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import stream, uniforms
@@ -108,6 +109,11 @@ class BayesNet(Generator):
     handles = frozenset({"static"})
     conditions: ClassVar[bool] = True
     ranges: ClassVar = {"max_parents": (0, 20), "max_groups": (2, 1000), "smoothing": (0, 1e9)}
+    space: ClassVar = {
+        "max_parents": (1, 2, 3, 4),
+        "max_groups": Range(6, 24, log=True),
+        "smoothing": Range(0.5, 8.0, log=True),
+    }
     reference = "Chow and Liu 1968; Friedman et al. 1999; hill climbing on BIC with back-off tables (see module)"
 
     names_: tuple[str, ...]

@@ -59,6 +59,7 @@ class Copula(Generator):
     handles = frozenset({"static"})
     conditions: ClassVar[bool] = True
     ranges: ClassVar = {"max_bins": (2, 100_000)}
+    space: ClassVar = {"max_bins": (64, 128, 256, 512)}
     reference = "Gaussian copula with latent correlations by Mehler's identity (see module)"
 
     names_: tuple[str, ...]

@@ -36,6 +36,7 @@ from ehrsatz.generators.sequence import (
     sequence_from_state,
     state_of_sequence,
 )
+from ehrsatz.generators.space import Range
 from ehrsatz.generators.visits import Flat, flatten
 from ehrsatz.schema import MIN_SUBJECTS, Schema, Table
 from ehrsatz.seeds import addressed, stream, uniforms
@@ -88,6 +89,12 @@ class Trees(Generator):
         "pull": (0, 1e9),
         "max_rows": (10, 1e12),
         "workers": (1, 1e6),
+    }
+    space: ClassVar = {
+        "caution": Range(0.4, 4.0, log=True),
+        "n_trees": (4, 10, 20),
+        "parents": (8, 20),
+        "pull": (0.0, 2.0),
     }
 
     def __init__(
