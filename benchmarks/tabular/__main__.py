@@ -51,7 +51,7 @@ def main() -> None:
     for one in given.sets if not given.table_only else ():
         for seed in range(given.first_seed, given.first_seed + given.seeds):
             for run in chosen:
-                if (not run.sets or one in run.sets) and seed < run.seeds:
+                if run.wanted(one, seed):
                     _one(run, one, seed, given)
     results = {one: table.load(given.results / f"{one}.json") for one in given.sets}
     text = page(results)

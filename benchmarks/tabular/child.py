@@ -28,6 +28,7 @@ METHODS = {  # name -> file, class, packages whose version is recorded
     "further": ("yardsticks", "Further", ()),
     "cart": ("cart", "Cart", ("scikit-learn",)),
     "ehrsatz": ("ours", "Ours", ("ehrsatz", "polars", "scikit-learn", "numpy")),
+    "ehrsatz_network": ("ours", "OursNetwork", ("ehrsatz", "polars", "torch", "numpy")),
     "sdv_copula": ("sdv", "SdvCopula", ("sdv", "copulas")),
     "sdv_ctgan": ("sdv", "SdvCtgan", ("sdv", "ctgan", "torch")),
     "sdv_tvae": ("sdv", "SdvTvae", ("sdv", "ctgan", "torch")),
@@ -35,6 +36,10 @@ METHODS = {  # name -> file, class, packages whose version is recorded
     "pyseq_cart": ("synthpop", "PySeqCart", ("pyseq_cart",)),
     "python_synthpop": ("synthpop", "PythonSynthpop", ("python-synthpop",)),
     "synthcity_bayesnet": ("synthcity", "SynthcityBayesNet", ("synthcity", "pgmpy")),
+    "synthcity_ddpm": ("synthcity", "SynthcityDdpm", ("synthcity", "torch")),
+    "synthcity_nflow": ("synthcity", "SynthcityNflow", ("synthcity", "nflows", "torch")),
+    "synthcity_arf": ("synthcity", "SynthcityArf", ("synthcity", "arfpy")),
+    "arfpy": ("arf", "Arfpy", ("arfpy", "scikit-learn")),
 }
 
 
@@ -56,7 +61,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, help="rows to draw; default: as many as train")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cap", type=int, default=0, help="CPU seconds a fit may take; 0: no cap")
+    parser.add_argument("--cap", type=int, default=0, help="CPU seconds a fit may take, and the drawing after it; 0: no cap")
     parser.add_argument("--options", default="{}")
     given = parser.parse_args()
     os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # no worker pools whose CPU seconds would go uncounted
@@ -80,13 +85,15 @@ def main() -> int:
         with Cap(given.cap):
             timed(record, "fit", method.fit)
         rows = given.rows or method.n_rows
-        drawn = timed(record, "sample", lambda: method.sample(rows))
-        record["rows"] = rows
+        with Cap(given.cap):
+            drawn = timed(record, "sample", lambda: method.sample(rows))
+        record["rows"] = method.n_drawn or rows
         method.write(drawn, given.out / "synth.csv")
         record["status"] = "cut" if getattr(method, "cut", False) else "ok"
     except CutError:
         record["status"] = "stopped"
-        record["error"] = f"stopped at the cap of {given.cap} CPU seconds before a model could be used"
+        what = "a row was drawn" if "sample_cpu_s" in record else "a model could be used"
+        record["error"] = f"stopped at the cap of {given.cap} CPU seconds before {what}"
     except Exception as error:  # noqa: BLE001 - a peer's failure is a result, recorded and shown in the table
         record["error"] = f"{type(error).__name__}: {str(error)[:300]}"
         traceback.print_exc()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 OWN = "ehrsatz"
+LARGE = ("support2", "diabetes130")
+NETWORKS = frozenset({"vae", "gan", "medgan", "vaegan", "flow", "diffusion", "latentdiffusion", "autoregressive"})
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Run:
     """One row of a table.
 
     kind: yardstick, ours or peer. environment: folder name under --peers, None for the Python that runs the benchmark.
-    seeds: repetitions it is run for at most (slow peers: 1).
+    seeds: repetitions it is run for at most; seeds_large: the same on the large sets (slow peers: 1).
     """
 
     name: str
@@ -24,7 +26,13 @@ class Run:
     environment: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     seeds: int = 99
+    seeds_large: int = 99
     sets: tuple[str, ...] = ()
+
+    def wanted(self, one: str, seed: int) -> bool:
+        """Return whether it is run on this data set for this repetition."""
+        most = min(self.seeds, self.seeds_large) if one in LARGE else self.seeds
+        return seed < most and (not self.sets or one in self.sets)
 
 
 YARDSTICKS = (
@@ -34,14 +42,18 @@ YARDSTICKS = (
     Run("cart", "yardstick", "cart"),
 )
 OURS = tuple(
-    Run(name, "ours", "ehrsatz", options={"generator": name})
+    Run(name, "ours", "ehrsatz_network" if name in NETWORKS else "ehrsatz", options={"generator": name})
     for name in ("trees", "copula", "bayesnet", "independent", "auto")
 )
 PEERS = (
     Run("sdv_copula", "peer", "sdv_copula", "sdv"),
-    Run("sdv_ctgan", "peer", "sdv_ctgan", "sdv", seeds=1),
-    Run("sdv_tvae", "peer", "sdv_tvae", "sdv", seeds=1),
-    Run("mostly", "peer", "mostly", "mostly", seeds=1),
+    Run("sdv_ctgan", "peer", "sdv_ctgan", "sdv", seeds=3, seeds_large=1),
+    Run("sdv_tvae", "peer", "sdv_tvae", "sdv", seeds=3, seeds_large=1),
+    Run("mostly", "peer", "mostly", "mostly", seeds=3, seeds_large=1),
+    Run("synthcity_ddpm", "peer", "synthcity_ddpm", "synthcity", seeds=3, seeds_large=1),
+    Run("synthcity_nflow", "peer", "synthcity_nflow", "synthcity", seeds=1),
+    Run("synthcity_arf", "peer", "synthcity_arf", "synthcity", seeds=1),
+    Run("arfpy", "peer", "arfpy", "light", seeds=3, seeds_large=1),
     Run("pyseq_cart", "peer", "pyseq_cart", "pyseq"),
     Run("python_synthpop", "peer", "python_synthpop", "synthpop"),
     Run("synthcity_bayesnet", "peer", "synthcity_bayesnet", "synthcity"),

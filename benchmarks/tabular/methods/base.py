@@ -16,7 +16,8 @@ class Method:
     """A method that takes and gives pandas frames.
 
     start imports the method's package; fit learns from `self.frame`; sample returns a frame of n rows. `cut` is set
-    by a method that was stopped at the cap and draws from what it had learned by then.
+    by a method that was stopped at the cap and draws from what it had learned by then; `n_drawn` by one that the cap
+    left no time for all rows.
     """
 
     notes: list[str]
@@ -24,6 +25,7 @@ class Method:
     seed: int
     cap: int
     cut = False
+    n_drawn: int | None = None
 
     def start(self) -> None:
         """Import what the method needs."""

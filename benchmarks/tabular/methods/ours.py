@@ -42,3 +42,13 @@ class Ours(Method):
         """Write the only table as the package writes CSV, in the spelling of its source."""
         (written,) = self.exporter().write(drawn, path.parent)
         written.rename(path)
+
+
+class OursNetwork(Ours):
+    """A generator that learns with torch, which is then imported where imports are counted, as for peers."""
+
+    def start(self) -> None:
+        """Import torch beside the package; how many threads it uses is left to the package."""
+        import torch  # noqa: F401
+
+        super().start()
