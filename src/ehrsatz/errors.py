@@ -14,7 +14,8 @@
     ├── OutputError        OSError               an output folder cannot be written, or is not empty
     └── CapsuleError       ValueError            a release was changed after it was made, or is incomplete
     EhrsatzWarning         UserWarning
-    └── DataWarning                              something in the data was changed or left out, and the run goes on
+    ├── DataWarning                              something in the data was changed or left out, and the run goes on
+    └── TrainingWarning                          a network's training did not go as it should; what was kept is said
 
 A message has three parts, one sentence each: what was expected, what was found and where (names, counts and
 positions, never a cell value), what to do next.
@@ -102,6 +103,10 @@ class EhrsatzWarning(UserWarning):
 
 class DataWarning(EhrsatzWarning):
     """Something in the data was changed or left out, and the run goes on."""
+
+
+class TrainingWarning(EhrsatzWarning):
+    """A network's training did not go as it should: memory, a loss that is no number, modes lost."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -20,6 +20,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "independent": "ehrsatz.generators.independent:Independent",
         "copula": "ehrsatz.generators.copula:Copula",
         "bayesnet": "ehrsatz.generators.bayesnet:BayesNet",
+        "vae": "ehrsatz.generators.vae:Vae",
+        "forest": "ehrsatz.generators.forest:Forest",
         "auto": "ehrsatz.generators.auto:Auto",
     },
     "metrics": {

@@ -46,6 +46,8 @@ from ehrsatz.threads import one_thread
 KINDS = frozenset({"integer", "number", "boolean", "category", "code", "date", "datetime"})
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 MODEL_FORMAT = 1
+# parameters that name a place on this machine: neither models nor releases tell them
+UNTOLD = frozenset({"checkpoint", "device", "start"})
 
 
 class Generator(ABC):
@@ -155,7 +157,7 @@ class Generator(ABC):
             "sample",
             self.name,
             __version__,
-            {"n": n, "first": first, **self.parameters()},
+            {"n": n, "first": first, **self.told()},
             int(seed),
             self.schema_.fingerprint,
         )
@@ -197,7 +199,7 @@ class Generator(ABC):
             "format": MODEL_FORMAT,
             "ehrsatz": __version__,
             "name": self.name,
-            "parameters": self.parameters(),
+            "parameters": self.told(),
             "seed": self.seed_,
             "n_subjects": self.n_subjects_,
             "schema": self.schema_.to_dict(reasons=False),
@@ -281,6 +283,10 @@ class Generator(ABC):
         return {
             name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
         }
+
+    def told(self) -> dict[str, Any]:
+        """Return the parameters without those that name places or devices."""
+        return {name: value for name, value in self.parameters().items() if name not in UNTOLD}
 
     # ------------------------------------------------------------------ for the method
     @abstractmethod

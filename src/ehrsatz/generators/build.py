@@ -124,6 +124,6 @@ def check_given(given: Mapping[str, Any], schema: Schema, engine: Generator) -> 
 
 def described(engine: Generator) -> dict[str, Any]:
     """Return a fitted generator's name, its parameters that change rows, and the account of a choice it made."""
-    parameters = {name: value for name, value in engine.parameters().items() if name not in WITHOUT_EFFECT}
+    parameters = {name: value for name, value in engine.told().items() if name not in WITHOUT_EFFECT}
     choice = getattr(engine, "report_", None)  # what `auto` wrote down
     return {"name": engine.name, "parameters": parameters, **({"choice": choice} if choice else {})}
