@@ -13,7 +13,7 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from benchmarks.tabular import picture, plan, table, targets  # noqa: E402
+from benchmarks.tabular import conditional, families, figures, picture, plan, table, targets  # noqa: E402
 from benchmarks.tabular.distances import Space, closest_records, coverage, nearest  # noqa: E402
 from benchmarks.tabular.frames import MissingCodes, read_frame, write_frame  # noqa: E402
 from benchmarks.tabular.sets import SETS, kept, split  # noqa: E402
@@ -128,9 +128,84 @@ def test_table_of_results(tmp_path):
         table.keep(path, "trees", "ours", seed, record)
     table.keep(path, "peer", "peer", 0, {"status": "failed", "error": "KeyError: a | b"})
     text = table.markdown("tiny", table.load(path))
-    assert "| **trees** | 0.600 ± 0.100 |" in text and "60.0 %" in text
+    assert "| **trees** | 0.600 ± 1.271 |" in text and "60.0 %" in text
     assert "| peer | KeyError: a / b |" in text
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {14}
+
+
+def record(**more):
+    numbers = dict.fromkeys(("adversarial", "coverage", "quality", "tstr", "mia_max"), 0.5)
+    cost = {"fit_cpu_s": 2.0, "sample_cpu_s": 1.0, "n_drawn": 5000, "peak_mb": 300}
+    return numbers | {"rules": 1.0, "status": "ok"} | cost | more
+
+
+def entry(kind, *records):
+    return {"kind": kind, "seeds": {str(seed): one for seed, one in enumerate(records)}}
+
+
+def test_interval_of_a_mean_by_hand():
+    # standard deviation 1, t of 2 degrees of freedom 4.3027, over the root of 3
+    assert figures.half_width([1.0, 2.0, 3.0]) == pytest.approx(4.30265 / 3**0.5, rel=1e-4)
+    assert figures.spread([0.5]) == "0.500"
+
+
+def test_families_beside_their_peers_on_shared_repetitions():
+    good = record(adversarial=0.6, tstr=0.8, fit_cpu_s=4.0)
+    runs = {
+        "vae": entry("ours", good, good | {"adversarial": 1.0}),  # the second repetition has no peer
+        "sdv_tvae": entry("peer", record(adversarial=0.9, tstr=0.7, fit_cpu_s=10.0, status="cut")),
+        "gan": entry("ours", good),
+        "sdv_ctgan": entry("peer", record(adversarial=0.9, tstr=0.8, fit_cpu_s=6.0)),
+        "diffusion": entry("ours", good),
+        "synthcity_ddpm": entry("peer", {"status": "stopped", "error": "stopped | at the cap"}),
+    }
+    lines = families.pairs({"support2": {"runs": runs}}).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    shown = {line.split(" | ")[1]: line for line in lines[2:]}
+    assert shown["**vae**"].endswith("| 0.40 | 1 | met |") and "| 0.600 |" in shown["**vae**"]
+    assert "sdv_tvae (cut)" in shown
+    assert shown["**gan**"].endswith("| 0.67 | 1 | **missed**: tstr, CPU |")
+    assert shown["**diffusion**"].endswith("the peer has no score |") and "stopped / at the cap" in lines[-1]
+
+
+def test_collapse_counts_only_when_silent():
+    low = record(coverage=0.1)
+    warned = low | {"notes": ["warned, TrainingWarning: modes were lost"]}
+    for records, verdict in (((low, warned), "**missed**"), ((warned, record(coverage=0.9)), "met")):
+        runs = {"gan": entry("ours", *records), "columns": entry("yardstick", record(mia_max=0.51), record())}
+        lines = families.figures({"breast_cancer_wdbc": {"runs": runs}}).splitlines()
+        assert next(line for line in lines if "or a warning" in line).endswith(f"| {verdict} |")
+        assert any("| mia_max | <= 0.53 | 0.500 ± 0.000 (`columns`: 0.505" in line for line in lines)
+
+
+def test_losses_name_peer_measure_and_leak():
+    runs = {
+        "columns": entry("yardstick", record(mia_max=0.52)),
+        "trees": entry("ours", record(adversarial=0.7, mia_max=0.51), record(adversarial=0.1)),
+        "python_synthpop": entry("peer", record(adversarial=0.6, mia_max=0.8)),
+        "sdv_copula": entry("peer", record(adversarial=0.9, mia_max=0.5)),  # below what leaks nothing: no lead
+    }
+    lines = families.losses({"nhefs": {"runs": runs}}).splitlines()
+    assert lines == [
+        "- nhefs, adversarial: python_synthpop 0.600, ours at best 0.700 (`trees`); "
+        "its membership AUC is 0.800, ours 0.510"
+    ]
+
+
+def test_conditions_cost_is_measured(tmp_path):
+    write_frame(tiny(200, 1), tmp_path / "train.csv")
+    (tmp_path / "spec.json").write_text(json.dumps(SPEC), encoding="utf-8")
+    found = conditional.measure("independent", tmp_path, 100, 1)
+    assert set(found) == {"source", "plain", *conditional.KINDS} and found["plain"] > 0
+    fixed = {"source": "", "plain": 0.1, "rare level": 0.15, "band": 0.3}
+    text = conditional.markdown({"set": "tiny", "rows": 100, "generators": {"copula": fixed}})
+    assert "| copula | 0.100 | 1.50 | 3.00 | not honoured | not honoured | **missed** |" in text
+
+
+def test_slow_peers_run_once_on_large_sets():
+    run = plan.runs("", [])["sdv_ctgan"]
+    assert [run.wanted("nhefs", seed) for seed in (2, 3)] == [True, False]
+    assert [run.wanted("support2", seed) for seed in (0, 1)] == [True, False]
 
 
 def test_figures_to_reach_are_met_or_missed():

@@ -61,7 +61,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, help="rows to draw; default: as many as train")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cap", type=int, default=0, help="CPU seconds a fit may take, and the drawing after it; 0: no cap")
+    parser.add_argument(
+        "--cap", type=int, default=0, help="CPU seconds a fit may take, and the drawing after it; 0: no cap"
+    )
     parser.add_argument("--options", default="{}")
     given = parser.parse_args()
     os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # no worker pools whose CPU seconds would go uncounted

@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.tabular.figures import spread, values
+
 ORDER = {"yardstick": 0, "ours": 1, "peer": 2}
 DROPPED = ("train_sha256", "rows", "seed", "method", "read_wall_s", "import_wall_s")
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -44,7 +46,7 @@ def keep(path: Path, run: str, kind: str, seed: int, record: dict[str, Any]) -> 
 
 
 def markdown(name: str, found: dict[str, Any]) -> str:
-    """Return the table of one data set: means over repetitions, and the half-width of their range."""
+    """Return the table of one data set: means over repetitions, and the half-width of their 95 % intervals."""
     lines = [f"### {name}", "", f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
     runs = sorted(found["runs"].items(), key=lambda item: (ORDER[item[1]["kind"]], _rank(item[1])))
     for run, entry in runs:
@@ -66,30 +68,19 @@ def insert(path: Path, text: str) -> None:
 
 def _cells(run: str, entry: dict[str, Any], good: list[dict[str, Any]]) -> list[str]:
     cut = any(r.get("status") == "cut" for r in good)
+    short = any(note.startswith("drew ") for r in good for note in r.get("notes", ()))
     bold = f"**{run}**" if entry["kind"] == "ours" else run
-    gaps = [{"gap": r["trtr"] - r["tstr"]} for r in good]
-    tens = [{"sample": r["sample_cpu_s"] * 10_000 / r["n_drawn"]} for r in good]
     return [
-        bold + (" (cut)" if cut else ""),
-        _spread(good, "adversarial"),
-        _spread(good, "coverage"),
-        _spread(good, "quality"),
+        bold + (" (cut)" if cut else "") + (f" (drew {min(r['n_drawn'] for r in good)} rows)" if short else ""),
+        *(spread(values(entry, name)) for name in ("adversarial", "coverage", "quality")),
         f"{mean(r['tstr'] for r in good):.3f} ({mean(r['trtr'] for r in good):.3f})",
-        _spread(gaps, "gap"),
-        _spread(good, "dcr_share"),
-        _spread(good, "mia_max"),
+        *(spread(values(entry, name)) for name in ("gap", "dcr_share", "mia_max")),
         f"{100 * mean(r['rules'] for r in good):.1f} %",
         _seconds(mean(r["fit_cpu_s"] for r in good)),
-        _seconds(mean(r["sample"] for r in tens)),
+        _seconds(mean(values(entry, "sample_cpu_s per 10,000"))),
         f"{max(r['peak_mb'] for r in good):.0f}",
         str(len(good)),
     ]
-
-
-def _spread(records: list[dict[str, Any]], name: str) -> str:
-    values = [r[name] for r in records]
-    width = (max(values) - min(values)) / 2
-    return f"{mean(values):.3f}" + (f" ± {width:.3f}" if len(values) > 1 else "")
 
 
 def _seconds(value: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import mean
 from typing import Any
+
+from benchmarks.tabular.figures import show, values
 
 NEURAL = ("sdv_ctgan", "sdv_tvae", "mostly")
 TIMES_CHEAPER = 30
@@ -53,19 +54,13 @@ SMALLER = {
 }
 LIMITS |= {name: dict(SMALLER) for name in ("support2", "heart_disease_uci", "maternal_health")}
 
-MEASURES: dict[str, Callable[[dict[str, Any]], float]] = {
-    "gap": lambda r: r["trtr"] - r["tstr"],
-    EVERY: lambda r: r["adversarial"],
-    TIGHT: lambda r: r["adversarial"],
-    "sample_cpu_s per 10,000": lambda r: r["sample_cpu_s"] * 10_000 / r["n_drawn"],
-}
+ADVERSARIAL = (EVERY, TIGHT)  # names of rows that hold another bound for the same measure
 
 
 def value(entry: dict[str, Any], measure: str) -> float | None:
     """Return the mean of a measure over the repetitions of a run, None where it was not measured."""
-    good = [r for r in entry.get("seeds", {}).values() if "adversarial" in r]
-    take = MEASURES.get(measure, lambda r: r[measure])
-    return mean(take(r) for r in good) if good else None
+    found = values(entry, "adversarial" if measure in ADVERSARIAL else measure)
+    return mean(found) if found else None
 
 
 def markdown(results: dict[str, dict[str, Any]]) -> str:
@@ -99,7 +94,7 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
             assert reached is not None
             met = {"<=": reached <= bound, "<": reached < bound, ">=": reached >= bound}[sign]
             verdict = "met" if met else "**missed**"
-            lines.append(f"| {name} | {measure} | {sign} {_show(bound)} | {_show(reached)} | {verdict} |")
+            lines.append(f"| {name} | {measure} | {sign} {show(bound)} | {show(reached)} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 
@@ -113,12 +108,6 @@ def rivals(results: dict[str, dict[str, Any]]) -> str:
             if any(value(entry, "adversarial") is None for entry in entries):
                 continue
             for run, entry in zip(pair, entries):
-                cells = (_show(value(entry, measure)) for measure in measures)
+                cells = (show(mean(values(entry, measure))) for measure in measures)
                 lines.append(f"| {name} | {run} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _show(number: float | None) -> str:
-    if number is None:
-        return ""
-    return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3f}"

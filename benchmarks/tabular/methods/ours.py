@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ class Ours(Method):
         import sklearn.tree  # noqa: F401 - imports are counted apart, for peers too
 
         from ehrsatz import pipeline, registry
+        from ehrsatz.errors import EhrsatzWarning
         from ehrsatz.exporters.csv import CsvExporter
 
         registry.find("generators", self.options["generator"])
-        self.package, self.exporter = pipeline, CsvExporter
+        self.package, self.exporter, self.warning = pipeline, CsvExporter, EhrsatzWarning
 
     def read(self, split: Path) -> None:
         """Read train.csv as it is, with every guess left to the package."""
@@ -30,7 +32,12 @@ class Ours(Method):
         """Fit the generator named in the options."""
         parameters = {name: value for name, value in self.options.items() if name != "generator"}
         self.model = self.package.generator(self.options["generator"], **parameters)
-        self.model.fit(self.dataset, seed=self.seed)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            self.model.fit(self.dataset, seed=self.seed)
+        for one in told:
+            if issubclass(one.category, self.warning):
+                self.notes.append(f"warned, {one.category.__name__}: {str(one.message)[:200]}")
         if hasattr(self.model, "chosen_"):  # what `auto` picked
             self.notes.append(f"picked {self.model.chosen_.name} {dict(self.model.chosen_.settings)}")
 

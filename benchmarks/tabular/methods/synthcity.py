@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
@@ -38,7 +40,9 @@ class _Synthcity(Method):
 
         torch.set_num_threads(1)
         module = importlib.import_module(f"synthcity.plugins.generic.plugin_{self.plugin}")
-        self.loader, self.model = GenericDataLoader, module.plugin(random_state=self.seed)
+        self.folder = tempfile.TemporaryDirectory(prefix="synthcity_")
+        self.loader = GenericDataLoader
+        self.model = module.plugin(random_state=self.seed, workspace=Path(self.folder.name))
         self.notes.append("blank modules stand in for packages it imports and never calls: " + ", ".join(UNUSED))
 
     def fit(self) -> None:
