@@ -11,6 +11,7 @@
     ├── NotFittedError     RuntimeError          sample or save before fit
     ├── MissingExtraError  ImportError           an optional part is not installed
     ├── ModelError         ValueError            a saved model is damaged, altered or of a newer version
+    ├── DeviceError        RuntimeError          the device that a network learns on is gone
     ├── OutputError        OSError               an output folder cannot be written, or is not empty
     └── CapsuleError       ValueError            a release was changed after it was made, or is incomplete
     EhrsatzWarning         UserWarning
@@ -87,6 +88,10 @@ class MissingExtraError(EhrsatzError, ImportError):
 
 class ModelError(EhrsatzError, ValueError):
     """A saved model is damaged, altered or of a newer version."""
+
+
+class DeviceError(EhrsatzError, RuntimeError):
+    """The device that a network learns on is gone."""
 
 
 class OutputError(EhrsatzError, OSError):

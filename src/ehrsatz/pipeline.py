@@ -397,7 +397,8 @@ def title_of(scenario: Scenario, dataset: Dataset) -> str:
 def under(show: Progress, what: str) -> Progress:
     """Report a step's inner parts under the step's own name."""
 
-    def inner(_: str, done: int, total: int) -> None:
-        show(what, done, total)
+    def inner(part: str, done: int, total: int) -> None:
+        note = part.partition("\t")[2]  # what a network says of its epoch
+        show(f"{what}\t{note}" if note else what, done, total)
 
     return inner

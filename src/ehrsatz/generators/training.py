@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ehrsatz.errors import DataError, TrainingWarning
+from ehrsatz.errors import DataError, DeviceError, TrainingWarning
 from ehrsatz.generators.base import Progress
 from ehrsatz.generators.checkpoint import Checkpoint
 from ehrsatz.seeds import stream
@@ -132,6 +132,8 @@ def train(
     ------
     DataError
         When the very first epoch gives no finite loss: then there is no good state to go back to.
+    DeviceError
+        When a GPU fails or is taken away.
     """
     history, average = History(batch=min(plan.batch, max(n_rows, 1))), Average(trainee.net, plan.average)
     best = average.state()
@@ -144,8 +146,15 @@ def train(
         try:
             loss = _epoch(trainee, n_rows, history.batch, pace, average, stream(seed, "epoch", epoch), epoch)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_memory(error) or history.batch <= _SMALLEST_BATCH:
+            if not _is_memory(error):
+                _check_device(error, history, store)
                 raise
+            if history.batch <= _SMALLEST_BATCH:
+                raise DeviceError(
+                    "Expected memory for the network and a few rows.",
+                    f"It ran out with batches of {history.batch} rows.",
+                    "Use a narrower network (--param width=...), fewer columns, or a machine with more memory.",
+                ) from None
             history.batch = max(_SMALLEST_BATCH, history.batch // 2)
             _tell(f"Memory ran out: the batch was halved to {history.batch} rows, and learning goes on.")
             continue
@@ -159,11 +168,11 @@ def train(
             break
         text = f"loss {loss:.3f}" + (f", held out {history.scores[-1]:.3f}" if history.scores else "")
         more = watch(history.epochs) if watch is not None else None
-        progress(f"train | {text}{', ' + more if more else ''}", history.epochs, plan.epochs)
+        progress(f"train\t{text}{', ' + more if more else ''}", history.epochs, plan.epochs)
         if store is not None:
             store.save(trainee, average, pace, history, best)
     trainee.net.load_state_dict(best)
-    progress("train | done", plan.epochs, plan.epochs)
+    progress("train", plan.epochs, plan.epochs)
     return history
 
 
@@ -285,6 +294,18 @@ def _diverged(history: History) -> None:
 def _is_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text
+
+
+def _check_device(error: BaseException, history: History, store: Checkpoint | None) -> None:
+    """Say so where a GPU failed; other errors are not ours to explain."""
+    if "cuda" not in str(error).lower() and "cudnn" not in str(error).lower():
+        return
+    advice = "Run again with device=cpu" + (
+        ": it goes on from the checkpoint." if store is not None else "; with a checkpoint it would go on from there."
+    )
+    raise DeviceError(
+        "Expected the GPU to stay until learning ends.", f"It failed in epoch {history.epochs + 1}.", advice
+    ) from None
 
 
 def _tell(text: str) -> None:
