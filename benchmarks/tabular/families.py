@@ -61,9 +61,9 @@ def figures(results: Results) -> str:
     for run, sets in LIMITS.items():
         for one, limits in sets.items():
             for measure, (sign, bound) in limits.items():
-                if found := values(_entry(results, one, run), measure):
-                    met = mean(found) <= bound if sign == "<=" else mean(found) >= bound
-                    lines.append(_row(run, one, measure, f"{sign} {bound:g}", spread(found), met))
+                if reached := values(_entry(results, one, run), measure):
+                    met = mean(reached) <= bound if sign == "<=" else mean(reached) >= bound
+                    lines.append(_row(run, one, measure, f"{sign} {bound:g}", spread(reached), met))
     for run in ("vae", "gan"):
         entry = _entry(results, "breast_cancer_wdbc", run)
         if scored(entry):

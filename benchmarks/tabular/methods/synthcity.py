@@ -66,7 +66,8 @@ class _Synthcity(Method):
         """Draw n rows, or fewer where the cap comes first."""
         if not self.slow:
             return self.codes.decode(self.model.generate(count=n).dataframe())
-        begun, last, blocks, drawn = cpu_seconds(), 0.0, [], 0
+        blocks: list[pd.DataFrame] = []
+        begun, last, drawn = cpu_seconds(), 0.0, 0
         while drawn < n and (not blocks or not self.cap or cpu_seconds() - begun + last < self.cap):
             before = cpu_seconds()
             try:
