@@ -276,6 +276,22 @@ def decode_signals(
     return atoms, position
 
 
+def smooth_cells(code: SignalCode, levels: Ints) -> NDArray[np.bool_]:
+    """Return which value channels say something, shape (R, C): the state is neither a spike of great mass nor missing.
+
+    Parameters
+    ----------
+    levels : shape (R, K), as `encode_signals` gives them.
+    """
+    smooth = np.ones((len(levels), len(code.values)), dtype=bool)
+    state = {d: k for k, d in enumerate(code.levels)}
+    for c, d in enumerate(code.values):
+        if d in state:
+            modes = code.signals[d].modes
+            smooth[:, c] = levels[:, state[d]] < (modes.n_modes if modes else 1)
+    return smooth
+
+
 def describe_signals(code: SignalCode) -> dict[str, Any]:
     """Return what a person wants to know: numbers of value channels, level channels and their entries."""
     return {"values": len(code.values), "levels": len(code.sizes), "entries": int(sum(code.sizes))}
