@@ -52,3 +52,11 @@ class Method:
         from benchmarks.tabular.frames import write_frame
 
         write_frame(drawn, path)
+
+
+def import_torch() -> Any:
+    """Import torch with what its first optimizer would import during a fit (over a CPU second); return it."""
+    import torch
+    import torch._dynamo
+
+    return torch

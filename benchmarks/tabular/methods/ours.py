@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tabular.methods.base import Method
+from benchmarks.tabular.methods.base import Method, import_torch
 
 
 class Ours(Method):
@@ -56,6 +56,5 @@ class OursNetwork(Ours):
 
     def start(self) -> None:
         """Import torch beside the package; how many threads it uses is left to the package."""
-        import torch  # noqa: F401
-
+        import_torch()
         super().start()

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.tabular.cost import CutError
-from benchmarks.tabular.methods.base import Method
+from benchmarks.tabular.methods.base import Method, import_torch
 
 TABLE = "table"
 
@@ -22,9 +22,9 @@ class _Sdv(Method):
     def start(self) -> None:
         """Import torch and SDV."""
         import sdv.single_table as single
-        import torch
         from sdv.metadata import Metadata
 
+        torch = import_torch()
         torch.set_num_threads(1)
         torch.manual_seed(self.seed)
         self.kind, self.metadata = getattr(single, self.synthesizer), Metadata

@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmarks.tabular.cost import CutError, cpu_seconds
 from benchmarks.tabular.frames import MissingCodes
-from benchmarks.tabular.methods.base import Method
+from benchmarks.tabular.methods.base import Method, import_torch
 
 UNUSED = ("tsai", "torchvision", "fastai", "xgbse", "shap", "monai", "pycox", "torchtuples", "decaf", "be_great")
 BLOCK = 500  # rows drawn at once where a plugin samples for minutes: what is drawn by the cap is kept
@@ -35,9 +35,9 @@ class _Synthcity(Method):
     def start(self) -> None:
         """Import the plugin."""
         sys.meta_path.insert(0, _Blank())
-        import torch
         from synthcity.plugins.core.dataloader import GenericDataLoader
 
+        torch = import_torch()
         torch.set_num_threads(1)
         module = importlib.import_module(f"synthcity.plugins.generic.plugin_{self.plugin}")
         self.folder = tempfile.TemporaryDirectory(prefix="synthcity_")
