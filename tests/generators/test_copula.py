@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from ehrsatz.dataset import Dataset
-from ehrsatz.generators.copula import Copula, gibbs, latent_correlation, mix, positive_definite
+from ehrsatz.generators.copula import Copula, gibbs, mix
+from ehrsatz.generators.gaussian import latent_correlation, positive_definite
 from ehrsatz.generators.independent import Independent
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import Column, Schema, Table

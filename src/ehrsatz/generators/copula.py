@@ -28,16 +28,13 @@ from ehrsatz.codecs.table import TableCode, complete_table, encode_table, freque
 from ehrsatz.codecs.window import FREE, Window, decode_window, open_window
 from ehrsatz.dataset import Dataset
 from ehrsatz.generators.base import Generator, Given, Progress
+from ehrsatz.generators.gaussian import latent_correlation, normal_scores, positive_definite
 from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import uniforms
 
 Floats = NDArray[np.float64]
 
-_TERMS = 120  # of the Hermite series; fewer where there are many pairs
-_FEW_TERMS, _MANY_COLUMNS = 40, 400
-_NOISE = 2.0  # squared standard errors that each correlation gives up
 _SMALL = 20.0  # subjects at which a level's place in the order is half believed
-_LARGEST = 0.9995  # of a latent correlation
 _SWEEPS = 12  # of the Gibbs sampler for conditions
 _CHUNK = 512  # rows mixed at once, to stay in cache
 
@@ -59,7 +56,7 @@ class Copula(Generator):
     handles = frozenset({"static"})
     conditions: ClassVar[bool] = True
     ranges: ClassVar = {"max_bins": (2, 100_000)}
-    space: ClassVar = {"max_bins": (64, 128, 256, 512)}
+    space: ClassVar = {"max_bins": (64, 256)}
     reference = "Gaussian copula with latent correlations by Mehler's identity (see module)"
 
     names_: tuple[str, ...]
@@ -207,7 +204,7 @@ def order_levels(
     free = [d for d, one in enumerate(code.codes) if isinstance(one, CategoryCode) and one.n_atoms > 2]
     n = len(atoms)
     for _ in range(rounds if n > 1 else 0):
-        scores = _scores(_rank(atoms, tuple(orders)), [share[order] for share, order in zip(shares, orders)])
+        scores = normal_scores(_rank(atoms, tuple(orders)), [share[order] for share, order in zip(shares, orders)])
         for d in free:
             rows = np.flatnonzero(atoms[:, d] >= 0)
             others = [j for j in range(scores.shape[1]) if j != d]
@@ -223,92 +220,6 @@ def order_levels(
             place *= 1.0 if np.abs(place).max() == place.max() else -1.0
             orders[d] = np.lexsort((np.arange(len(place)), np.round(place, 12))).astype(np.int32)
     return tuple(orders)
-
-
-def latent_correlation(ranks: NDArray[np.int32], shares: tuple[Floats, ...]) -> Floats:
-    """Return the latent correlation of every pair, shape (M, M), from ranks (N, M), -1 where missing."""
-    scores = _scores(ranks, list(shares))
-    seen = (ranks >= 0).astype(np.float64)
-    n = np.maximum(seen.T @ seen, 1.0)
-    # pairwise: means, variances and covariances over the rows where both are present
-    mean = (scores.T @ seen) / n
-    second = ((scores**2).T @ seen) / n
-    spread = np.sqrt(np.maximum(second - mean**2, 0))
-    covariance = (scores.T @ scores) / n - mean * mean.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        observed = np.where((spread > 1e-9) & (spread.T > 1e-9), covariance / (spread * spread.T), 0.0)
-    n_terms = _TERMS if len(shares) <= _MANY_COLUMNS else _FEW_TERMS
-    hermite = np.array([_hermite(share, n_terms) for share in shares]).reshape(len(shares), n_terms)
-    size = np.array([np.sqrt((share * _cell_means(share) ** 2).sum()) for share in shares])
-    wanted = np.clip(observed, -1, 1) * size[:, None] * size
-    latent = np.eye(len(shares))
-    step = max(1, 2_000_000 // max(1, len(shares) * n_terms))
-    for start in range(0, len(shares), step):
-        stop = min(len(shares), start + step)
-        latent[start:stop] = _solve(wanted[start:stop], hermite[start:stop, None, :] * hermite[None])
-    np.fill_diagonal(latent, 1.0)
-    return (latent + latent.T) / 2
-
-
-def positive_definite(latent: Floats, n: int, least: float = 1e-4) -> Floats:
-    """Shrink a correlation matrix towards the identity and lift its eigenvalues to at least `least`."""
-    if len(latent) < 2:
-        return latent
-    off = latent[~np.eye(len(latent), dtype=bool)]
-    total = float((off**2).sum())
-    weight = min(1.0, float(((1 - off**2) ** 2).sum()) / max(n - 1, 1) / total) if total > 0 else 1.0
-    keep = 1 - _NOISE / np.maximum(n * latent**2, _NOISE)  # what is no larger than chance goes
-    shrunk = (1 - weight) * latent * keep + weight * np.eye(len(latent))
-    np.fill_diagonal(shrunk, 1.0)
-    values, vectors = np.linalg.eigh(shrunk)
-    lifted = (vectors * np.maximum(values, least)) @ vectors.T
-    scale = np.sqrt(np.diag(lifted))
-    out = lifted / scale[:, None] / scale
-    np.fill_diagonal(out, 1.0)
-    return out
-
-
-def _scores(ranks: NDArray[np.int32], shares: list[Floats]) -> Floats:
-    """Mean of the latent within the cell of each rank, 0 where missing, shape (N, M)."""
-    scores = np.zeros(ranks.shape)
-    for m, share in enumerate(shares):
-        if len(share):
-            scores[:, m] = np.where(ranks[:, m] >= 0, _cell_means(share)[np.maximum(ranks[:, m], 0)], 0.0)
-    return scores
-
-
-def _cell_means(share: Floats) -> Floats:
-    bounds = ndtri(np.clip(np.concatenate([[0.0], np.cumsum(share)]), 0, 1))
-    density = np.exp(-(bounds**2) / 2) / np.sqrt(2 * np.pi)
-    return np.where(share > 0, (density[:-1] - density[1:]) / np.maximum(share, 1e-300), 0.0)
-
-
-def _hermite(share: Floats, n_terms: int) -> Floats:
-    """Coefficients of the score function on normalised Hermite polynomials 1 .. n_terms, shape (n_terms,)."""
-    if len(share) < 2:
-        return np.zeros(n_terms)
-    jump = np.diff(_cell_means(share))
-    at = ndtri(np.clip(np.cumsum(share)[:-1], 0, 1))
-    use = np.isfinite(at)
-    at, jump = at[use], jump[use]
-    weight = jump * np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
-    out, before, now = np.empty(n_terms), np.zeros_like(at), np.ones_like(at)
-    for m in range(1, n_terms + 1):
-        out[m - 1] = (weight * now).sum() / np.sqrt(m)
-        before, now = now, (at * now - np.sqrt(m - 1) * before) / np.sqrt(m)  # he_m from he_(m-1), he_(m-2)
-    return out
-
-
-def _solve(wanted: Floats, product: Floats) -> Floats:
-    """Latent correlations at which the series with these coefficients (a, M, terms) takes the wanted values (a, M)."""
-    low, high = np.full(wanted.shape, -_LARGEST), np.full(wanted.shape, _LARGEST)
-    for _ in range(28):
-        middle = (low + high) / 2
-        value = np.zeros(wanted.shape)
-        for m in range(product.shape[-1] - 1, -1, -1):
-            value = (value + product[..., m]) * middle
-        low, high = np.where(value < wanted, middle, low), np.where(value < wanted, high, middle)
-    return np.where(np.abs(product).sum(axis=-1) > 1e-9, (low + high) / 2, 0.0)
 
 
 # ---------------------------------------------------------------------- drawing
