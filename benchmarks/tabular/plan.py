@@ -43,7 +43,25 @@ YARDSTICKS = (
 )
 OURS = tuple(
     Run(name, "ours", "ehrsatz_network" if name in NETWORKS else "ehrsatz", options={"generator": name})
-    for name in ("trees", "copula", "bayesnet", "independent", "auto")
+    for name in (
+        "trees",
+        "copula",
+        "bayesnet",
+        "independent",
+        "auto",
+        "ensemble",
+        "forest",
+        "kde",
+        "gibbs",
+        "autoregressive",
+        "diffusion",
+        "latentdiffusion",
+        "vae",
+        "vaegan",
+        "gan",
+        "medgan",
+        "flow",
+    )
 )
 PEERS = (
     Run("sdv_copula", "peer", "sdv_copula", "sdv"),

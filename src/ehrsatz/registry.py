@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "bayesnet": "ehrsatz.generators.bayesnet:BayesNet",
         "vae": "ehrsatz.generators.vae:Vae",
         "forest": "ehrsatz.generators.forest:Forest",
+        "ensemble": "ehrsatz.generators.ensemble:Ensemble",
         "auto": "ehrsatz.generators.auto:Auto",
     },
     "metrics": {
