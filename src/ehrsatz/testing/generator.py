@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from ehrsatz.generators.base import MODEL_FORMAT, Generator
 from ehrsatz.schema import MIN_SUBJECTS, Table
 from ehrsatz.testing.base import demand, expect, fresh, has_links, same_tables, subjects, succeed, untouched
 from ehrsatz.testing.disclosure import check_model_privacy
+from ehrsatz.testing.elsewhere import sample_elsewhere
 
 HANDLES = frozenset({"static", "events", "links"})
 
@@ -32,7 +31,8 @@ def check_generator(
     kinds, levels and missingness, with unique keys and links that resolve; same seed same rows, other seed other rows;
     shards equal the whole; conditions hold in every row, or are refused before anything is drawn; a saved model gives
     the same rows in a new process, is refused when altered or newer, and holds no value of fewer than five subjects;
-    as many subjects as its `least` says are enough to learn from, and fewer are refused. A structure that it does not handle it refuses by name.
+    as many subjects as its `least` says are enough to learn from, and fewer are refused. A structure that it does not
+    handle it refuses by name.
 
     Parameters
     ----------
@@ -169,8 +169,9 @@ def _check_given(model: Generator, train: Dataset, seed: int) -> None:
     varying = _varying(train)  # of a subject's rows; a condition on the subject says nothing of them
     free = [one for one in table.columns if one.role == "attribute" and one.name not in held | varying]
     for column in [one for one in free if model.conditions and one.kind not in model.conditions_on][:1]:
-        wish = {column.name: train.table[column.name].drop_nulls().max()}
-        expect(UnsupportedError, lambda: model.sample(3, seed=seed, given=wish), "given on a kind it does not honour")
+        alien = {column.name: train.table[column.name].drop_nulls().max()}
+        what = "given on a kind it does not honour"
+        expect(UnsupportedError, lambda: model.sample(3, seed=seed, given=alien), what)  # noqa: B023
     free = [one for one in free if one.kind in model.conditions_on or not model.conditions]
     wishes = [wish for column in free for wish in _wishes(model, train.table[column.name], column.kind)]
     if not wishes:
@@ -259,19 +260,6 @@ def _check_honoured(drawn: Dataset, wish: Mapping[str, Any], table: Table) -> No
 
 
 # ---------------------------------------------------------------------- models on disk
-_CHILD = """
-import importlib, json, sys
-from pathlib import Path
-sys.path[:] = json.loads(sys.argv[1])
-cls = importlib.import_module(sys.argv[2])
-for part in sys.argv[3].split("."):
-    cls = getattr(cls, part)
-drawn = cls.load(sys.argv[4]).sample(11, seed=int(sys.argv[5]), first=3)
-for i, frame in enumerate(drawn.tables.values()):
-    frame.write_ipc(Path(sys.argv[4]).parent / f"{i}.arrow")
-"""
-
-
 def _check_disk(again: Generator, model: Generator, place: Path, seed: int) -> None:
     folder, second = place / "model", place / "again"
     model.save(folder)
@@ -283,12 +271,11 @@ def _check_disk(again: Generator, model: Generator, place: Path, seed: int) -> N
         demand(same, f"fitted twice with one seed, {name} differs")
     expect(OSError, lambda: model.save(folder), "save into a folder that is not empty")
     cls = type(model)
-    words = [json.dumps(sys.path), cls.__module__, cls.__qualname__, str(folder), str(seed)]
-    done = subprocess.run([sys.executable, "-c", _CHILD, *words], capture_output=True, text=True, check=False)
-    last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-    demand(done.returncode == 0, f"a new process cannot load the model and sample: {last[0]}")
+    tables = sample_elsewhere(cls, folder, place, n=11, seed=seed, first=3)
+    if isinstance(tables, str):
+        raise AssertionError(f"a new process cannot load the model and sample: {tables}")
     here = model.sample(11, seed=seed, first=3)
-    there = {name: pl.read_ipc((place / f"{i}.arrow").read_bytes()) for i, name in enumerate(here.tables)}
+    there = dict(zip(here.tables, tables))
     same_tables(here.tables, there, "saved and loaded in a new process, the same seed gives other rows")
     _check_tampering(cls, folder)
 
