@@ -79,6 +79,8 @@ def word_of(check: Check) -> str:
 def progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Give a function (what, done, total) that shows progress: bars with time left, or plain lines elsewhere.
 
+    What follows a tab in `what` stands beside the bar, or nowhere where there is none.
+
     Parameters
     ----------
     quiet
@@ -93,9 +95,10 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]
         last: list[str] = []
 
         def line(what: str, done: int, total: int) -> None:
-            if [what] != last:
-                last[:] = [what]
-                say(f"{what} ...")
+            name = what.partition("\t")[0]
+            if [name] != last:
+                last[:] = [name]
+                say(f"{name} ...")
 
         yield line
 
@@ -112,13 +115,15 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
         def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=max(total, 1))
-            bars.update(tasks[what], completed=min(done, total) if total else 1, total=max(total, 1))
+            name, _, note = what.partition("\t")
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=max(total, 1), note="")
+            bars.update(tasks[name], completed=min(done, total) if total else 1, total=max(total, 1), note=note)
 
         yield show

@@ -24,7 +24,7 @@ from ehrsatz import registry
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import DataError
 from ehrsatz.generators.base import Generator, Given, Progress
-from ehrsatz.generators.heldout import Yardstick
+from ehrsatz.generators.heldout import Yardstick, slack_of_auc, slack_of_share
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import MIN_SUBJECTS
 
@@ -41,7 +41,6 @@ _COST = {
 _UNKNOWN_COST = (1.0, 20.0, 5.0)
 _TRIAL_SUBJECTS = 20_000  # a comparison needs no more
 _FEWEST = 40  # subjects below which a comparison says nothing
-_CHANCE = 2.33  # standard errors above the limit that count as chance: one in a hundred
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,7 @@ class Auto(Generator):
             drawn = model._sample(train.n_subjects, seed=seed + 1, given=None, first=0)
             distance = _mean(stick.distance(drawn[name]) for name, stick in sticks.items())
             near, membership, n = sticks[core.schema.parent.name].nearness(drawn[core.schema.parent.name])
-            slack = _CHANCE * np.sqrt(1 / max(n, 1)) / 2
-            slack_auc = _CHANCE * np.sqrt(1 / (6 * max(n, 1)))
+            slack, slack_auc = slack_of_share(n), slack_of_auc(n)
             rows.append(
                 {
                     "name": candidate.name,

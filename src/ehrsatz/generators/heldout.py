@@ -22,6 +22,17 @@ Floats = NDArray[np.float64]
 _SUBSETS = 300  # pairs, and triples, of columns that are looked at
 _ROWS = 1_000  # rows of each side for distances
 _CHUNK = 100
+_CHANCE = 2.33  # standard errors above a limit that count as chance: one in a hundred
+
+
+def slack_of_share(n: int) -> float:
+    """Return how far above a limit chance brings a share near one half among n rows, once in a hundred times."""
+    return _CHANCE * float(np.sqrt(1 / max(n, 1)) / 2)
+
+
+def slack_of_auc(n: int) -> float:
+    """Return how far above a limit chance brings an AUC near one half, of n rows on each side, once in a hundred."""
+    return _CHANCE * float(np.sqrt(1 / (6 * max(n, 1))))
 
 
 class Yardstick:

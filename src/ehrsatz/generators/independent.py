@@ -34,7 +34,7 @@ class Independent(Generator):
     handles = frozenset({"static"})
     conditions: ClassVar[bool] = True
     ranges: ClassVar = {"max_bins": (2, 100_000)}
-    space: ClassVar = {"max_bins": (64, 128, 256, 512)}
+    space: ClassVar = {"max_bins": (64, 256)}
     reference = "product of the margins"
 
     names_: tuple[str, ...]

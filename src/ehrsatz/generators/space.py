@@ -1,4 +1,4 @@
-"""Which settings of a generator are worth trying: ranges and choices, declared by the method or taken from its defaults.
+"""Which settings of a generator are worth trying: ranges and choices, declared by it or taken from its defaults.
 
 A method declares `space`, parameter -> `Range` or a tuple of choices. One that declares none gets half to twice of each
 default that is a positive number, within `ranges`; what changes no row, or only how many rows are read, stays as it is.
@@ -56,7 +56,7 @@ def space_of(made: type[Any]) -> dict[str, Domain]:
     --------
     >>> from ehrsatz import registry
     >>> space_of(registry.find("generators", "independent"))
-    {'max_bins': (64, 128, 256, 512)}
+    {'max_bins': (64, 256)}
     """
     if made.space:
         return dict(made.space)
