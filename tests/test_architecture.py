@@ -32,7 +32,7 @@ FLOORS = (
     {"cohorts", "reading"},
     {"pipeline", "testing"},
     {"steps", "estimate", "conversion"},  # the verbs of the surfaces, made of the pipeline's own
-    {"monitor", "loading", "tuning"},
+    {"monitor", "loading", "shrinking", "tuning"},
     {"cli", "web", "pytest_plugin"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

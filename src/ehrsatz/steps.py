@@ -119,7 +119,7 @@ def evaluate_files(
     first = read(train, subject=subject, target=task.target if task else None, schema=schema_file, seed=seed)
     schema = first.schema
     if schema_file is None:  # bounds and levels seen in one file are no law for the others
-        schema = _loosened(schema)
+        schema = loosened(schema)
         first = Dataset(schema, first.tables, first.provenance)
     unseen = read(holdout, schema=schema, seed=seed)
     made = read(synthetic, schema=schema, seed=seed, origin="generated")
@@ -240,7 +240,7 @@ def _on_scale(numbers: Sequence[float], about: Mapping[str, Any]) -> bool:
     return all((low is None or one >= low - ROUNDING) and (high is None or one <= high + ROUNDING) for one in numbers)
 
 
-def _loosened(schema: Schema) -> Schema:
+def loosened(schema: Schema) -> Schema:
     """Drop what was only seen in one file: bounds, listed levels, absence of missing cells."""
     for table in schema.tables:
         free = [
@@ -303,7 +303,7 @@ def draw_sheet(
     made = read(_one_format(place), subject=subject, schema=schema, seed=seed, origin="generated")
     people = None
     if real is not None:
-        loose = _loosened(made.schema)
+        loose = loosened(made.schema)
         made = Dataset(loose, made.tables, made.provenance)
         people = read(real, schema=loose, seed=seed)
     sheet = draw(made, people, n=n, errors=errors, policy=rules, title=title, seed=seed)

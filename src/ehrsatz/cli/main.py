@@ -31,6 +31,7 @@ from ehrsatz.cli import (
     monitor,
     review,
     send,
+    shrink,
     tune,
 )
 from ehrsatz.cli.screen import left, on_stop, say
@@ -56,6 +57,7 @@ for command, line in (
     (send.send, "Send HL7 messages to a receiver over MLLP."),
     (model.fit, "Learn a model from a table and save it."),
     (model.sample, "Draw rows from a saved model."),
+    (shrink.shrink, "Make a saved network smaller; say the cost."),
     (tune.tune, "Search for a method's settings; say which to use."),
     (judging.evaluate, "Measure synthetic rows against real ones."),
     (judging.gate, "Hold scores against a policy."),

@@ -554,6 +554,11 @@ def able_to_condition(kind: str | None = None) -> list[str]:
     return [name for name, made in siblings() if made.conditions and (kind is None or kind in made.conditions_on)]
 
 
+def able_to_shrink() -> list[str]:
+    """Return the names of generators whose saved models can be made smaller."""
+    return [name for name, made in siblings() if hasattr(made, "shrink")]
+
+
 def silent(what: str, done: int, total: int) -> None:
     """Show no progress."""
 

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ from ehrsatz.codecs.signals import SignalCode, decode_signals, encode_signals, l
 from ehrsatz.codecs.table import TableCode, complete_table, learn_table, place_table, to_floats
 from ehrsatz.codecs.window import Window, decode_window, open_window
 from ehrsatz.dataset import Dataset
-from ehrsatz.errors import DataError, ModelError, TrainingWarning
+from ehrsatz.errors import DataError, ModelError, ScenarioError, TrainingWarning
 from ehrsatz.extras import require
 from ehrsatz.generators.base import Generator, Given, Progress, load_any
 from ehrsatz.generators.monitor import Watch
@@ -95,7 +95,8 @@ class Network(Generator):
     signals_: SignalCode
     net_: torch.nn.Module
     history_: dict[str, Any]
-    facts_: dict[str, Any]  # what `_finish` found
+    facts_: dict[str, Any]  # what `_prepare` and `_finish` found
+    shrunk_: dict[str, Any]  # what `shrink` did
 
     # ------------------------------------------------------------------ for a family
     @abstractmethod
@@ -133,6 +134,7 @@ class Network(Generator):
 
         place = nets.device_of(self.device)
         before = self._ancestor()
+        self.shrunk_ = {}
         self.names_ = core.schema.parent.names
         _check_levels(core)
         self.code_ = before.code_ if before else learn_table(core.table, core.schema.parent, min_subjects=MIN_SUBJECTS)
@@ -172,8 +174,14 @@ class Network(Generator):
             "signals": self.signals_.to_dict(),
             "history": self.history_,
             "facts": self.facts_,
+            "shrunk": self.shrunk_,
         }
-        return facts, {f"net/{name}": array for name, array in nets.weights_of(self.net_).items()}
+        arrays = nets.weights_of(self.net_)
+        if self.shrunk_.get("bits"):
+            from ehrsatz.generators.shrink import pack
+
+            arrays = pack(arrays)
+        return facts, {f"net/{name}": array for name, array in arrays.items()}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         require("torch", extra="torch", feature=f"The generator '{self.name}'")
@@ -185,7 +193,48 @@ class Network(Generator):
         with nets.chance(0, "restore"):
             self.net_ = self._build().eval()
         found = {name.removeprefix("net/"): array for name, array in arrays.items() if name.startswith("net/")}
+        self.shrunk_ = facts.get("shrunk", {})
+        if self.shrunk_.get("bits"):
+            from ehrsatz.generators.shrink import swap_linear, unpack
+
+            swap_linear(self.net_, empty=True)
+            found = unpack(found)
         nets.load_weights(self.net_, found)
+
+    def shrink(self, *, bits: int | None = 8, prune: float = 0.0) -> Self:
+        """Make a fitted network smaller, in place; what it costs in fidelity is the caller's to measure.
+
+        Parameters
+        ----------
+        bits
+            8 for dynamic quantisation, None for none.
+        prune
+            Share of the weights of every matrix, the smallest, that become zero, in [0, 1).
+
+        Raises
+        ------
+        ScenarioError
+            When there is nothing to do, or it was done before.
+        """
+        from ehrsatz.generators import nets
+        from ehrsatz.generators.shrink import pack, swap_linear, unpack
+        from ehrsatz.generators.shrink import prune as cut
+
+        if bits not in {8, None} or not 0 <= prune < 1 or (bits is None and prune == 0):
+            raise ScenarioError(
+                "Expected bits of 8, a share to prune in [0, 1), or both.", "Neither was given.", "Correct one of them."
+            )
+        if self.shrunk_:
+            raise ScenarioError(
+                "Expected a model as fit wrote it.", "It was made smaller before.", "Start from the full model."
+            )
+        if prune:
+            cut(self.net_, prune)
+        if bits:
+            swap_linear(self.net_, empty=False)
+            nets.load_weights(self.net_, unpack(pack(nets.weights_of(self.net_))))  # as it will be when loaded
+        self.shrunk_ = {"bits": bits, "pruned": prune}
+        return self
 
     # ------------------------------------------------------------------ parts
     def _draw(self, n: int, seed: int, first: int, window: Window | None, name: str) -> tuple[Ints, Floats]:
@@ -236,6 +285,12 @@ class Network(Generator):
         if self.start is None:
             return None
         found = load_any(self.start)
+        if isinstance(found, Network) and found.shrunk_:
+            raise ModelError(
+                "Expected a model as fit wrote it, to start from.",
+                "It was made smaller, and its weights cannot learn on.",
+                "Start from the full model.",
+            )
         if not isinstance(found, type(self)):
             raise ModelError(
                 f"Expected a saved model of '{self.name}' to start from.",
