@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ehrsatz.cli import options
-from ehrsatz.cli.screen import progress, say, show_json
+from ehrsatz.cli.choice import show_choice
+from ehrsatz.cli.screen import on_stop, progress, say, show_json
 
 
 def fit(
@@ -23,6 +24,12 @@ def fit(
     seed: options.Seed = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; the result does not depend on it.")] = None,
     time_budget: Annotated[float | None, typer.Option(metavar="SECONDS", help="For the generator 'auto'.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Saved network of the same columns to learn on from.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where a network keeps its state, to go on from after a stop.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Learn from every subject of a table and save the model; nothing is held out and nothing is judged.
@@ -31,10 +38,15 @@ def fit(
     Examples:
       ehrsatz fit --from patients.csv --subject patient_id --out model/
       ehrsatz fit --from patients.csv --generator copula --out model/
+      ehrsatz fit --from patients.csv --generator diffusion --checkpoint state/ --out model/
+      ehrsatz fit --from rare.csv --generator diffusion --start model/ --out rare-model/
     """
     from ehrsatz import steps
+    from ehrsatz.generators.build import described
     from ehrsatz.scenario import Scenario
 
+    places = {"start": start and str(start), "checkpoint": checkpoint and str(checkpoint)}
+    places = {name: place for name, place in places.items() if place is not None}
     plan = Scenario().changed(
         {
             **options.place(from_),
@@ -43,18 +55,23 @@ def fit(
             "source.tables": table or None,
             "source.sample_subjects": sample_subjects,
             "generator.name": generator,
-            "generator.parameters": options.parameters(param) or None,
+            "generator.parameters": {**options.parameters(param), **places} or None,
             "seed": seed,
             "workers": workers,
             "time_budget": time_budget,
         }
     )
+    if checkpoint is not None:
+        on_stop(f"The same command goes on from the checkpoint in {checkpoint}.")
     with progress(quiet=as_json) as show:
         model = steps.fit_model(plan, out, progress=show)
     told = {"generator": model.name, "n_subjects": model.n_subjects_, "folder": str(out)}
+    choice = described(model).get("choice")
     if as_json:
-        show_json(told)
+        show_json(told if choice is None else {**told, "choice": choice})
     else:
+        if choice is not None:
+            show_choice(choice)
         say(f"Learned '{model.name}' from {model.n_subjects_:,} subjects. Draw rows with: ehrsatz sample --model {out}")
 
 
