@@ -30,6 +30,11 @@ _EXTRAS = {  # module -> (extra, what it adds)
     "sqlalchemy": ("sql", "read from databases by SQLAlchemy URL"),
     "duckdb": ("sql", "read DuckDB files"),
     "psycopg": ("sql", "read from PostgreSQL"),
+    "torch": ("torch", "learn with networks"),
+    "zuko": ("torch", "learn with the generator 'flow'"),
+    "optuna": ("tune", "search for settings with `ehrsatz tune`"),
+    "umap": ("umap", "draw the UMAP view of a report"),
+    "pyrage": ("encrypt", "seal a release for its receiver"),
 }
 
 
