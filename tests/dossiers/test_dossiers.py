@@ -15,19 +15,31 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.dossiers.base import DISCLAIMER, FORBIDDEN, Evidence, Statement, compose, problems
 from ehrsatz.dossiers.build import PAPERS, dossiers, gather, paper_text
 from ehrsatz.dossiers.scan import IDENTIFIERS, SMALL_ZIP3, scan
-from ehrsatz.evaluation.evaluate import evaluate
-from ehrsatz.gate import Policy, judge
+from ehrsatz.evaluation.evaluate import Evaluation, evaluate
+from ehrsatz.gate import Policy, Verdict, judge
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import Column, Schema, Table, dtype_of
 from evaluation.tables import population
 
 TRAIN, HOLDOUT, MADE = population(150, 1), population(150, 2), population(150, 3)
-EVALUATION = evaluate(
-    TRAIN, HOLDOUT, MADE, target="event", seed=1, metrics=("margins", "exact_copies", "membership", "tstr_gap")
-)
-VERDICT = judge(EVALUATION, Policy.default())
 MADE_BY = {"name": "trees", "parameters": {}}
-ALL = dossiers(EVALUATION, VERDICT, MADE, generator=MADE_BY)
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return evaluate(
+        TRAIN, HOLDOUT, MADE, target="event", seed=1, metrics=("margins", "exact_copies", "membership", "tstr_gap")
+    )
+
+
+@pytest.fixture(scope="module")
+def verdict(evaluation: Evaluation) -> Verdict:
+    return judge(evaluation, Policy.default())
+
+
+@pytest.fixture(scope="module")
+def papers(evaluation: Evaluation, verdict: Verdict) -> dict[str, str]:
+    return dossiers(evaluation, verdict, MADE, generator=MADE_BY)
 
 
 def table(columns: dict[str, tuple[Column, list]]) -> Dataset:
@@ -43,20 +55,24 @@ def one(name: str, cells: list, kind: str = "category", **rest) -> Dataset:
 
 
 # ---------------------------------------------------------------------- papers
-def test_all_papers_come_as_markdown_and_html_with_the_disclaimer() -> None:
+def test_all_papers_come_as_markdown_and_html_with_the_disclaimer(papers: dict[str, str]) -> None:
     for name in PAPERS:
         for suffix in ("md", "html"):
-            assert DISCLAIMER in ALL[f"dossiers/{name}.{suffix}"].replace("&#39;", "'")
-    assert set(ALL) == {f"dossiers/{name}.{s}" for name in PAPERS for s in ("md", "html")} | {"dossiers/evidence.json"}
+            assert DISCLAIMER in papers[f"dossiers/{name}.{suffix}"].replace("&#39;", "'")
+    assert set(papers) == {f"dossiers/{name}.{s}" for name in PAPERS for s in ("md", "html")} | {
+        "dossiers/evidence.json"
+    }
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_every_sentence_rests_on_evidence(name: str) -> None:
-    evidence = gather(EVALUATION, VERDICT, MADE, generator=MADE_BY)
+def test_every_sentence_rests_on_evidence(
+    name: str, evaluation: Evaluation, verdict: Verdict, papers: dict[str, str]
+) -> None:
+    evidence = gather(evaluation, verdict, MADE, generator=MADE_BY)
     paper = compose(name, paper_text(name), evidence, IDENTIFIERS)
     assert paper.title and paper.reader and paper.n_open > 0
     assert problems(paper, evidence) == []
-    index = json.loads(ALL["dossiers/evidence.json"])["evidence"]
+    index = json.loads(papers["dossiers/evidence.json"])["evidence"]
     for said in (said for part in paper.sections for said in part.statements):
         assert (said.state in {"law", "open"}) == (not said.ids), said.text
         assert set(said.ids) <= set(index)
@@ -71,22 +87,22 @@ def test_every_number_in_a_template_comes_from_the_run(name: str) -> None:
             assert not re.search(r"\d", own), line
 
 
-def test_values_are_quoted_as_measured() -> None:
-    membership = EVALUATION["membership"]
-    assert membership.meaning in ALL["dossiers/gdpr-anonymity.md"]
-    assert f"right in {100 * membership.value:.1f} % of the cases" in ALL["dossiers/patients.md"]
-    assert "`[score:membership, check:membership]`" in ALL["dossiers/gdpr-anonymity.md"]
-    assert "`[score:membership]`" in ALL["dossiers/patients.md"]
-    index = json.loads(ALL["dossiers/evidence.json"])["evidence"]
+def test_values_are_quoted_as_measured(evaluation: Evaluation, papers: dict[str, str]) -> None:
+    membership = evaluation["membership"]
+    assert membership.meaning in papers["dossiers/gdpr-anonymity.md"]
+    assert f"right in {100 * membership.value:.1f} % of the cases" in papers["dossiers/patients.md"]
+    assert "`[score:membership, check:membership]`" in papers["dossiers/gdpr-anonymity.md"]
+    assert "`[score:membership]`" in papers["dossiers/patients.md"]
+    index = json.loads(papers["dossiers/evidence.json"])["evidence"]
     assert index["score:membership"]["value"]["value"] == pytest.approx(membership.value, rel=1e-9)
     assert "patients" in index["score:membership"]["used_in"]
 
 
-def test_what_was_not_measured_is_said_and_never_a_number() -> None:
-    text = ALL["dossiers/gdpr-anonymity.md"]
+def test_what_was_not_measured_is_said_and_never_a_number(papers: dict[str, str]) -> None:
+    text = papers["dossiers/gdpr-anonymity.md"]
     line = next(line for line in text.splitlines() if "score:singling_out" in line)
     assert line.startswith("- **Not measured:")
-    index = json.loads(ALL["dossiers/evidence.json"])["evidence"]
+    index = json.loads(papers["dossiers/evidence.json"])["evidence"]
     assert index["score:singling_out"]["value"]["value"] is None
 
 
@@ -95,18 +111,18 @@ def test_what_was_not_measured_is_said_and_never_a_number() -> None:
     ["These rows are anonymous.", "The release is fully compliant.", "There is no risk.", "We guarantee it.",
      "No consent needed.", "It is devoid of identifiers.", "This certifies that"],
 )  # fmt: skip
-def test_claims_beyond_the_evidence_are_refused(claim: str) -> None:
+def test_claims_beyond_the_evidence_are_refused(claim: str, evaluation: Evaluation, verdict: Verdict) -> None:
     text = paper_text("patients") + f"\n- {claim} {{fact:seed}}\n"
-    evidence = gather(EVALUATION, VERDICT, MADE, generator=MADE_BY)
+    evidence = gather(evaluation, verdict, MADE, generator=MADE_BY)
     assert any("claims more" in found for found in problems(compose("p", text, evidence, IDENTIFIERS), evidence))
 
 
-def test_a_column_may_have_any_name() -> None:
+def test_a_column_may_have_any_name(papers: dict[str, str]) -> None:
     name = "this is anonymous, no risk, guaranteed"
     renamed = {part: replace_column(one, "sex", name) for part, one in (("a", TRAIN), ("b", HOLDOUT), ("c", MADE))}
     found = evaluate(*renamed.values(), seed=1, metrics=("worst_margin", "margins", "group_exposure"))
-    papers = dossiers(found, judge(found, Policy.default()), renamed["c"], generator=MADE_BY)
-    assert len(papers) == len(ALL)
+    renewed = dossiers(found, judge(found, Policy.default()), renamed["c"], generator=MADE_BY)
+    assert len(renewed) == len(papers)
 
 
 def test_no_measure_claims_more_than_it_saw() -> None:
@@ -124,8 +140,10 @@ def replace_column(dataset: Dataset, old: str, new: str) -> Dataset:
     return Dataset(schema, {table_.name: dataset.table.rename({old: new})}, dataset.provenance)
 
 
-def test_a_sentence_without_evidence_or_with_a_strange_line_is_refused() -> None:
-    evidence = gather(EVALUATION, VERDICT, MADE, generator=MADE_BY)
+def test_a_sentence_without_evidence_or_with_a_strange_line_is_refused(
+    evaluation: Evaluation, verdict: Verdict
+) -> None:
+    evidence = gather(evaluation, verdict, MADE, generator=MADE_BY)
     bare = compose("p", "# T\nFor: x\n## S\n- All is well.\n", evidence, {})
     assert problems(bare, evidence) == ["p, S: a sentence rests on nothing"]
     with pytest.raises(ValueError, match="neither"):
@@ -150,32 +168,34 @@ def test_evidence_spells_numbers_and_intervals() -> None:
     assert lacking.tell("{score:m}") == Statement("Not measured: Title (no target).", ("score:m",), "not measured")
 
 
-def test_a_limit_that_is_kept_by_chance_alone_is_told_so() -> None:
-    value = EVALUATION["membership"].value
+def test_a_limit_that_is_kept_by_chance_alone_is_told_so(evaluation: Evaluation) -> None:
+    value = evaluation["membership"].value
     limit = {"metric": "membership", "at_most": value - 0.001, "judge": "lenient"}
     policy = Policy.from_dict({"name": "p", "thresholds": [limit]})
-    evidence = gather(EVALUATION, judge(EVALUATION, policy), MADE, generator=MADE_BY)
+    evidence = gather(evaluation, judge(evaluation, policy), MADE, generator=MADE_BY)
     assert evidence.limits["membership"].endswith("(passed, beyond it by no more than chance explains)")
 
 
-def test_the_page_for_patients_has_no_words_of_the_trade() -> None:
-    page = "\n".join(line for line in ALL["dossiers/patients.md"].splitlines() if "**Not measured" not in line)
+def test_the_page_for_patients_has_no_words_of_the_trade(papers: dict[str, str]) -> None:
+    page = "\n".join(line for line in papers["dossiers/patients.md"].splitlines() if "**Not measured" not in line)
     page = re.sub(r"`\[.*?\]`", "", page)
     for word in ("AUC", "training subject", "holdout", "p-value", "policy", "quasi"):
         assert word not in page, word
 
 
-def test_same_run_same_bytes_and_no_outside_resource() -> None:
-    assert dossiers(EVALUATION, VERDICT, MADE, generator=MADE_BY) == ALL
-    for name, text in ALL.items():
+def test_same_run_same_bytes_and_no_outside_resource(
+    evaluation: Evaluation, verdict: Verdict, papers: dict[str, str]
+) -> None:
+    assert dossiers(evaluation, verdict, MADE, generator=MADE_BY) == papers
+    for name, text in papers.items():
         assert not re.search(r'(src|href)="(https?:)?//', text), name
         assert not re.search(r"\bNone\b(?! of)|\bnan\b|NaN", text), name
 
 
-def test_hostile_names_are_escaped() -> None:
+def test_hostile_names_are_escaped(evaluation: Evaluation, verdict: Verdict) -> None:
     bad = one("<script>alert(1)</script>@", ["a@b.example"] * 3)
-    found = SimpleNamespace(**EVALUATION.__dict__)
-    text = dossiers(found, VERDICT, bad, generator=MADE_BY)["dossiers/hipaa.html"]
+    found = SimpleNamespace(**evaluation.__dict__)
+    text = dossiers(found, verdict, bad, generator=MADE_BY)["dossiers/hipaa.html"]
     assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
 
