@@ -90,7 +90,9 @@ def quicker() -> Iterator[None]:
         yield
 
 
-def test_hl7apy_finds_no_error_in_messages_of_every_type(feed: list[str], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_hl7apy_finds_no_error_in_messages_of_every_type(feed: list[str], tmp_path: Path, is_ci: bool) -> None:
+    n_judged = JUDGED // 3 if is_ci else JUDGED
     by_type: dict[str, list[str]] = defaultdict(list)
     for one in feed:
         by_type[kind(one)].append(one)
@@ -99,10 +101,10 @@ def test_hl7apy_finds_no_error_in_messages_of_every_type(feed: list[str], tmp_pa
     halves = [sorted(found, key=len)[: max(1, len(found) // 2)] for found in by_type.values()]  # 10 ms for 1,000 signs
     left = sorted(halves, key=len)
     for at, found in enumerate(left):  # what small types do not need goes to the others
-        take = min(len(found), (JUDGED - len(chosen)) // (len(left) - at))
+        take = min(len(found), (n_judged - len(chosen)) // (len(left) - at))
         chosen += found[:: max(1, len(found) // max(1, take))][:take]
     chosen += [max((one for one in found if len(one) < LONGEST), key=len) for found in by_type.values()]
-    assert len(chosen) >= 2_000
+    assert len(chosen) >= 0.97 * n_judged
     found = Counter(f"{kind(one)}: {problem}" for one in chosen for problem in problems(one, tmp_path / "report"))
     assert not found
 

@@ -54,11 +54,11 @@ def test_honest_tables_pass() -> None:
 
 @pytest.mark.slow
 def test_power_and_level_over_many_populations(is_ci: bool) -> None:
-    n_seeds = 10 if is_ci else 40
+    n_seeds = 6 if is_ci else 40
     for case in ("1 % copies", "5 % near copies (numbers + 0.05 sd)", "age, bmi, sbp kept in 10 % of rows"):
         assert np.mean([measured(case, seed).value <= 0.05 for seed in range(100, 100 + n_seeds)]) >= 0.9
     alarms = sum(measured("further sample", seed).value <= 0.05 for seed in range(100, 100 + n_seeds))
-    assert alarms <= (3 if is_ci else 6)  # a chance of about 1 %
+    assert alarms <= (2 if is_ci else 6)  # a chance of 1 % at most
 
 
 def test_it_says_which_columns_are_kept() -> None:
