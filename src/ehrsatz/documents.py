@@ -67,7 +67,7 @@ def documents(
     title
         Heading of the report.
     generator
-        Name and parameters of what drew the rows.
+        Name and parameters of what drew the rows, and the account of a choice that it made.
     findings
         What the constraints of the schema found.
     cost
@@ -86,6 +86,7 @@ def documents(
         findings=findings,
         cost=None if cost is None else _told(cost),
         documents=BESIDES,
+        choice=generator.get("choice"),
     )
     out = {
         "report.html": render(data),

@@ -8,7 +8,7 @@ before the last step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class Release:
     n_rows: int
     data_kept: bool
     cost: Cost
+    generator: Mapping[str, Any] = field(default_factory=dict)  # name, parameters, choice; empty where one simulated
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types: decision, folder, reasons, checks and scores."""
@@ -71,6 +72,7 @@ class Release:
             "cost": self.cost.to_dict(),
             "verdict": self.verdict.to_dict(),
             "scores": self.evaluation.to_dict(),
+            **({"generator": dict(self.generator)} if self.generator else {}),
         }
 
 
@@ -146,7 +148,15 @@ def fabricate(scenario: Scenario | None = None, *, progress: Progress | None = N
     show("write", 1, 1)
     kept = verdict.decision != "deny" or plan.output.keep_denied
     return Release(
-        verdict.decision, folder, verdict, evaluation, synthetic.n_subjects, synthetic.n_rows, kept, meter.total()
+        verdict.decision,
+        folder,
+        verdict,
+        evaluation,
+        synthetic.n_subjects,
+        synthetic.n_rows,
+        kept,
+        meter.total(),
+        described(engine),
     )
 
 

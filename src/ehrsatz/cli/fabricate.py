@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ehrsatz.cli import options, simulated
+from ehrsatz.cli.choice import show_choice
 from ehrsatz.cli.screen import on_stop, progress, say, show_json, show_table, word_of
 from ehrsatz.errors import ScenarioError
 
@@ -248,6 +249,8 @@ def _estimate(plan: Scenario, as_json: bool) -> int:
 
 
 def _tell(release: Release, plan: Scenario) -> None:
+    if "choice" in release.generator:
+        show_choice(release.generator["choice"])
     checks = release.verdict.checks
     apart = [one for one in checks if plan.simulator is not None and one.state == "does not apply"]
     beside = plan.simulator is None or any(one.reference is not None for one in checks)  # the same score of real data

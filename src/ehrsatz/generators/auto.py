@@ -1,10 +1,11 @@
 """Pick the method for a table: fit candidates on one half, compare them on the other, keep the best that is private.
 
-Candidates stand in a fixed order; a model of their cost, not the clock, decides how many fit the budget, so that the
-same data and seed give the same choice on any machine. A candidate is admitted when its synthetic rows lie no nearer
-to the rows it saw than to the other half (share of nearer rows, and membership AUC), beyond chance; among those the
-one with the smallest total variation over pairs and triples of columns wins, and is fitted again on all rows. What
-was tried and why one was picked stands in `report_`.
+Candidates stand in a fixed order (`candidates`); a model of their cost, not the clock, decides how many fit the budget,
+so that the same data and seed give the same choice on any machine. A candidate is admitted when its synthetic rows lie
+no nearer to the rows it saw than to the other half (share of nearer rows, and membership AUC), beyond chance; among
+those the one with the smallest total variation over pairs and triples of columns wins, and is fitted again on all rows.
+What was tried and why one was picked stands in `report_`. All of this happens within the rows that `fit` was given: the
+holdout of a release has no part in it.
 
 Reference: none for the choice; the scores are those of Yale et al., Neurocomputing 416 (2020),
 doi:10.1016/j.neucom.2019.12.136 (nearest-neighbour adversarial accuracy), in one-sided form.
@@ -12,48 +13,27 @@ doi:10.1016/j.neucom.2019.12.136 (nearest-neighbour adversarial accuracy), in on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ehrsatz import registry
-from ehrsatz.dataset import Dataset, subject_key
-from ehrsatz.errors import DataError
+from ehrsatz.dataset import Dataset
+from ehrsatz.errors import DataError, EhrsatzError, EhrsatzWarning
+from ehrsatz.extras import require
 from ehrsatz.generators.base import Generator, Given, Progress
+from ehrsatz.generators.candidates import FEWEST, Candidate, candidates, within_budget
 from ehrsatz.generators.heldout import Yardstick, slack_of_auc, slack_of_share
+from ehrsatz.generators.inner import inner
 from ehrsatz.provenance import Provenance
 from ehrsatz.schema import MIN_SUBJECTS
 
-# Order of trial, and the settings to try of each method; further ones come after the first of every method.
-CANDIDATES = ("trees", "bayesnet", "copula", "independent")
-SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {"trees": ({}, {"caution": 2.0}, {"caution": 0.5})}
-# CPU seconds of one fit and sample, measured on one core: start, per million cells, per million cells and 100 columns
-_COST = {
-    "independent": (0.1, 0.5, 0.0),
-    "copula": (0.3, 1.0, 1.0),
-    "bayesnet": (0.5, 3.0, 1.0),
-    "trees": (0.5, 8.0, 2.0),
-}
-_UNKNOWN_COST = (1.0, 20.0, 5.0)
 _TRIAL_SUBJECTS = 20_000  # a comparison needs no more
-_FEWEST = 40  # subjects below which a comparison says nothing
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A method with settings, and what one fit of it is expected to cost."""
-
-    name: str
-    settings: Mapping[str, Any]
-    units: float
-
-    def make(self) -> Generator:
-        """Return a new, unfitted generator."""
-        return registry.find("generators", self.name)(**self.settings)
+# What a candidate may break with; it is told in the table then, and the others go on. Torch says RuntimeError when a
+# device has no memory left.
+_BREAKS = (EhrsatzError, ArithmeticError, MemoryError, RuntimeError, np.linalg.LinAlgError)
 
 
 class Auto(Generator):
@@ -67,6 +47,9 @@ class Auto(Generator):
         Largest share of synthetic rows nearer to seen than to unseen rows, 0.5 being no leak.
     most_membership
         Largest AUC of the nearest-row membership attack, 0.5 being no leak.
+    networks
+        Whether to try neural networks too; they need torch. The default does not depend on whether that is installed,
+        so that the same seed gives the same choice everywhere.
     """
 
     name = "auto"
@@ -79,22 +62,35 @@ class Auto(Generator):
     model_: Generator
     report_: dict[str, Any]
 
-    def __init__(self, *, budget: float = 120.0, most_near: float = 0.53, most_membership: float = 0.53) -> None:
+    def __init__(
+        self,
+        *,
+        budget: float = 120.0,
+        most_near: float = 0.53,
+        most_membership: float = 0.53,
+        networks: bool = False,
+    ) -> None:
         self.budget = budget
         self.most_near = most_near
         self.most_membership = most_membership
+        self.networks = networks
+
+    def check_parameters(self) -> None:
+        """Check the parameters, and that torch is there where networks are asked for."""
+        super().check_parameters()
+        if self.networks:
+            require("torch", extra="torch", feature="The generator 'auto' with networks")
 
     def _fit(self, core: Dataset, *, seed: int, progress: Progress) -> None:
-        able = self._able(core)
-        tried, dropped = _within_budget(able, self.budget)
-        if core.n_subjects < _FEWEST or len(tried) == 1:
-            few = core.n_subjects < _FEWEST
+        tried, dropped = within_budget(candidates(core, networks=self.networks), self.budget)
+        if core.n_subjects < FEWEST or len(tried) == 1:
+            few = core.n_subjects < FEWEST
             self.chosen_ = min(tried, key=lambda one: one.units) if few else tried[0]
-            why = f"fewer than {_FEWEST} subjects cannot be compared" if few else "no other candidate fits"
+            why = f"fewer than {FEWEST} subjects cannot be compared" if few else "no other candidate fits"
             self.report_ = self._report([], dropped, why, None)
         else:
-            self.chosen_ = self._compare(core, tried, dropped, seed, progress)
-        self.model_ = self._adopt(self.chosen_.make(), core)
+            self._compare(core, tried, dropped, seed, progress)
+        self.model_ = self._made(self.chosen_, core)
         self.model_._fit(core, seed=seed, progress=progress)
 
     def _sample(self, n: int, *, seed: int, given: Given | None, first: int) -> dict[str, pl.DataFrame]:
@@ -102,51 +98,26 @@ class Auto(Generator):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         facts, arrays = self.model_._state()
-        chosen = {"name": self.chosen_.name, "settings": dict(self.chosen_.settings), "units": self.chosen_.units}
-        return {"chosen": chosen, "report": self.report_, "model": facts}, arrays
+        return {"chosen": self.chosen_.told(), "report": self.report_, "model": facts}, arrays
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         self.chosen_ = Candidate(**facts["chosen"])
         self.report_ = facts["report"]
-        self.model_ = self._adopt(self.chosen_.make(), None)
+        self.model_ = inner(self.chosen_.name, self, self.chosen_.settings)
         self.model_._restore(facts["model"], arrays)
 
-    def _adopt(self, model: Generator, core: Dataset | None) -> Generator:
-        """Give a method what the base learned, as its own fit would have."""
-        model.schema_, model.seed_, model.n_subjects_ = self.schema_, self.seed_, self.n_subjects_
-        model.identifiers_, model.constraints_, model.levels_ = self.identifiers_, self.constraints_, self.levels_
-        if core is not None:
-            model.n_subjects_ = core.n_subjects
-        return model
+    def _held(self) -> tuple[str, ...]:
+        return self.model_._held()
 
-    def _able(self, core: Dataset) -> list[Candidate]:
-        """Candidates that take tables of this structure, in order of trial."""
-        linked = len(core.schema.tables) > 1
-        key = subject_key(core.schema, core.schema.parent)
-        needs = {"static"} | ({"links"} if linked or (key and core.n_subjects < core.table.height) else set())
-        cells = sum(frame.height * frame.width for frame in core.tables.values()) / 1e6
-        wide = max(frame.width for frame in core.tables.values()) / 100
-        found = []
-        for name in CANDIDATES:
-            method = registry.find("generators", name)
-            if not needs <= method.handles:
-                continue
-            start, per_cell, per_pair = _COST.get(name, _UNKNOWN_COST)
-            units = round(start + cells * (per_cell + per_pair * wide), 3)
-            found += [Candidate(name, dict(choice), units) for choice in SETTINGS.get(name, ({},))]
-        if not found:
-            raise DataError(
-                "Expected tables that some method takes.",
-                "None of the candidates takes this structure.",
-                "List the methods with: ehrsatz doctor --list generators",
-            )
-        # first settings of every method before further settings of any
-        firsts = [one for i, one in enumerate(found) if one.name not in {other.name for other in found[:i]}]
-        return [*firsts, *(one for one in found if one not in firsts)]
+    def _made(self, candidate: Candidate, core: Dataset) -> Generator:
+        """Return a candidate that knows what the base learned, as its own fit would have."""
+        model = inner(candidate.name, self, candidate.settings)
+        model.n_subjects_ = core.n_subjects
+        return model
 
     def _compare(
         self, core: Dataset, tried: list[Candidate], dropped: list[Candidate], seed: int, progress: Progress
-    ) -> Candidate:
+    ) -> None:
         train, holdout = _halves(core, seed)
         sticks = {
             table.name: Yardstick(
@@ -157,61 +128,66 @@ class Auto(Generator):
         best = _mean(stick.distance(None) for stick in sticks.values())
         rows: list[dict[str, Any]] = []
         for number, candidate in enumerate(tried):
-            model = self._adopt(candidate.make(), train)
-            model._fit(train, seed=seed, progress=lambda what, done, total: None)
-            drawn = model._sample(train.n_subjects, seed=seed + 1, given=None, first=0)
-            distance = _mean(stick.distance(drawn[name]) for name, stick in sticks.items())
-            near, membership, n = sticks[core.schema.parent.name].nearness(drawn[core.schema.parent.name])
-            slack, slack_auc = slack_of_share(n), slack_of_auc(n)
-            rows.append(
-                {
-                    "name": candidate.name,
-                    "settings": dict(candidate.settings),
-                    "units": candidate.units,
-                    "distance": round(distance, 4),
-                    "near_share": round(near, 4),
-                    "membership_auc": round(membership, 4),
-                    "admitted": bool(near <= self.most_near + slack and membership <= self.most_membership + slack_auc),
-                }
-            )
+            rows.append({**candidate.told(), **self._tried(candidate, train, sticks, seed)})
             progress("candidates", number + 1, len(tried))
         admitted = [i for i, row in enumerate(rows) if row["admitted"]]
+        measured = [i for i, row in enumerate(rows) if row["distance"] is not None]
         if admitted:
             pick = min(admitted, key=lambda i: (rows[i]["distance"], i))
             why = f"nearest to the holdout of {len(admitted)} candidates within the limits on privacy"
-        else:
-            pick = min(range(len(rows)), key=lambda i: (max(rows[i]["near_share"], rows[i]["membership_auc"]), i))
+        elif measured:
+            pick = min(measured, key=lambda i: (max(rows[i]["near_share"], rows[i]["membership_auc"]), i))
             why = "no candidate kept the limits on privacy; this one leaks least"
+        else:
+            raise DataError(
+                "Expected a candidate that can learn from these rows.",
+                f"All {len(rows)} failed.",
+                "Name a generator, to see why.",
+                problems=[f"{row['name']}: {row['why']}" for row in rows],
+            )
+        self.chosen_ = tried[pick]
         self.report_ = self._report(rows, dropped, why, best)
-        return tried[pick]
+
+    def _tried(self, candidate: Candidate, train: Dataset, sticks: dict[str, Yardstick], seed: int) -> dict[str, Any]:
+        """Fit a candidate on one half and hold its rows against the other."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", EhrsatzWarning)  # the one that is picked will say it again
+                model = self._made(candidate, train)
+                model._fit(train, seed=seed, progress=lambda what, done, total: None)
+                drawn = model._sample(train.n_subjects, seed=seed + 1, given=None, first=0)
+        except _BREAKS as error:
+            why = str(error).splitlines()[0] if isinstance(error, EhrsatzError) else type(error).__name__
+            nothing = dict.fromkeys(("distance", "near_share", "membership_auc"))
+            return {**nothing, "admitted": False, "why": f"failed: {why}"}
+        parent = train.schema.parent.name
+        distance = _mean(stick.distance(drawn[name]) for name, stick in sticks.items())
+        near, membership, n = sticks[parent].nearness(drawn[parent])
+        limits = self.most_near + slack_of_share(n), self.most_membership + slack_of_auc(n)
+        over = [
+            f"{what} above {limit:.3f}, the limit with what chance adds"
+            for what, found, limit in zip(("near share", "membership"), (near, membership), limits)
+            if found > limit
+        ]
+        return {
+            "distance": round(distance, 4),
+            "near_share": round(near, 4),
+            "membership_auc": round(membership, 4),
+            "admitted": not over,
+            "why": "; ".join(over),
+        }
 
     def _report(
         self, rows: list[dict[str, Any]], dropped: list[Candidate], why: str, best: float | None
     ) -> dict[str, Any]:
         return {
+            "picked": {"name": self.chosen_.name, "settings": dict(self.chosen_.settings)},
             "why": why,
             "candidates": rows,
-            "over_budget": [{"name": one.name, "settings": dict(one.settings), "units": one.units} for one in dropped],
+            "over_budget": [one.told() for one in dropped],
             "distance_of_real_data": None if best is None else round(best, 4),
             "limits": {"near_share": self.most_near, "membership_auc": self.most_membership, "budget": self.budget},
         }
-
-
-def _within_budget(able: list[Candidate], budget: float) -> tuple[list[Candidate], list[Candidate]]:
-    """Candidates that fit the budget one after the other, and those that do not; the cheapest always fits."""
-    tried: list[Candidate] = []
-    dropped: list[Candidate] = []
-    spent = 0.0
-    for candidate in able:
-        if spent + candidate.units <= budget:
-            tried.append(candidate)
-            spent += candidate.units
-        else:
-            dropped.append(candidate)
-    if not tried:
-        cheapest = min(able, key=lambda one: one.units)
-        return [cheapest], [one for one in able if one is not cheapest]
-    return tried, dropped
 
 
 def _halves(core: Dataset, seed: int) -> tuple[Dataset, Dataset]:

@@ -16,6 +16,7 @@ from ehrsatz.evaluation.base import Score
 from ehrsatz.evaluation.evaluate import Evaluation
 from ehrsatz.gate.verdict import Check, Verdict
 from ehrsatz.provenance import Provenance
+from ehrsatz.report.choice import choice_table
 from ehrsatz.report.edition import COPY, Edition
 from ehrsatz.report.figures import pictures
 from ehrsatz.report.figures.fidelity import column_pictures, column_table
@@ -44,6 +45,7 @@ def twin(
     documents: Sequence[tuple[str, str]] = (),
     edition: Edition = COPY,
     figures: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    choice: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report as plain JSON, which `report.schema.json` describes.
 
@@ -69,6 +71,8 @@ def twin(
         What kind of report.
     figures
         Theme -> pictures that belong to no score.
+    choice
+        What the generator `auto` wrote down, where it chose.
     """
     about = evaluation.details.get("metrics", {})
     checks: dict[str, list[Check]] = {}
@@ -113,6 +117,7 @@ def twin(
             "limits": list(edition.limits),
             "glossary": [{"term": term, "meaning": meaning} for term, meaning in edition.glossary],
             **kind,
+            **({"choice": choice_table(choice)} if choice else {}),
         }
     )
 
