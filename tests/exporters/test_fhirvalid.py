@@ -130,7 +130,10 @@ def test_medplum_finds_nothing_also_by_us_core(sample: dict[str, Path], edges: l
     assert profiled["http://hl7.org/fhir/StructureDefinition/vitalsigns"] > 50
 
 
-def test_a_server_takes_all_bundles_and_finds_all_again(cohort: Dataset, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_server_takes_all_bundles_and_finds_all_again(cohort: Dataset, tmp_path: Path, is_ci: bool) -> None:
+    if is_ci:  # the first families, whole
+        cohort = cohort.take_subjects(cohort.tables["patient"]["patient_id"][:64])
     paths = BundleExporter().write(cohort, tmp_path)
     found = node("load.mjs", *paths)
     assert found["problems"] == []
@@ -140,7 +143,7 @@ def test_a_server_takes_all_bundles_and_finds_all_again(cohort: Dataset, tmp_pat
     assert sum(found["statuses"].values()) == sum(totals.values())
     for kind, table in {"Patient": "patient", "Encounter": "encounter", "Claim": "claim", "Goal": "goal"}.items():
         assert totals[kind] == tables[table].height, kind
-    assert found["followed"] > 5_000
+    assert found["followed"] > (1_500 if is_ci else 5_000)
     own = tables["condition"]["patient_id"] == found["patient"]
     assert found["found"] == own.sum() > 0
 
