@@ -33,6 +33,11 @@ TABULAR = (  # the sets that tests of inference, generators and benchmarks read
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests, whole pages of examples, first: no process is left alone with one at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/test_docs.py::test_examples_run"))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the shared data sets: EHRSATZ_DATA, else ../shared/data beside the repository.
