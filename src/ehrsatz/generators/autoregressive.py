@@ -8,21 +8,24 @@ network per column, any order); Germain et al., MADE, ICML 2015, arXiv:1502.0350
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
+from ehrsatz import __version__
 from ehrsatz.codecs.category import CategoryCode
-from ehrsatz.codecs.signals import Signal, SignalCode, decode_signals, encode_signals, learn_signals
-from ehrsatz.codecs.table import TableCode, place_table
+from ehrsatz.codecs.signals import SignalCode, learn_signals
+from ehrsatz.codecs.table import decode_table, place_table
+from ehrsatz.codecs.window import FREE, Window
+from ehrsatz.dataset import Dataset
+from ehrsatz.errors import DataError, NotFittedError
 from ehrsatz.generators.network import COMMON, Network, Rows
 from ehrsatz.generators.order import column_order, entropy
+from ehrsatz.provenance import Provenance, Step
 from ehrsatz.seeds import stream, uniforms
-from ehrsatz.codecs.window import FREE, Window
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +36,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 _EDGE = 1e-6
+_TRIES = 16  # candidates at most where conditions on several columns cut each other
+_ROWS = 1_024  # computed at once where there are no shards
 
 
 class Autoregressive(Network):
@@ -74,9 +79,11 @@ class Autoregressive(Network):
             rng = stream(seed, self.name, "signals")
             found = learn_signals(self.code_, atoms, np.zeros(atoms.shape), rng=rng)
             # codes of many levels stay whole: their logits are a small part of the work
-            self.signals_ = SignalCode(
-                tuple(replace(one, form="levels", hierarchy=None) if one.form == "tree" else one for one in found.signals)
-            )
+            whole = {"form": "levels", "hierarchy": None}
+            signals = (replace(one, **whole) if one.form == "tree" else one for one in found.signals)  # type: ignore[arg-type]
+            self.signals_ = SignalCode(tuple(signals))
+        from ehrsatz.generators.walk import encode
+
         levels, scores = encode(self.signals_, self.code_, atoms, position)
         return Rows(atoms, position, scores, levels)
 
@@ -85,7 +92,7 @@ class Autoregressive(Network):
         from ehrsatz.generators.nets import level_margins
 
         n_values = len(self.signals_.values)
-        self._tables = moments.learn_tables(self.signals_, rows.levels, rows.values[:, :n_values])
+        self._tables = moments.learn_tables(self.signals_, rows.levels, rows.values[:, :n_values].astype(np.float64))
         self._rows = rows
         sizes = list(self.code_.sizes)
         entropies = [entropy(rows.atoms[:, d], size) for d, size in enumerate(sizes)]
@@ -140,122 +147,158 @@ class Autoregressive(Network):
         import torch
 
         from ehrsatz.generators import nets
+        from ehrsatz.generators.walk import DRAWS, Walk
 
-        d = len(self.code_.names)
+        window = window or Window()
+        d, plain = len(self.code_.names), list(self.facts_["order"])
         atoms, position = np.full((n, d), -1, dtype=np.int32), np.full((n, d), 0.5)
+        cut = {column: window.share[column] for column in plain if column in window.share}
+        n_tries = max(2, min(_TRIES, d // len(cut))) if len(cut) > 1 else len(cut)
         with nets.single(), torch.no_grad():
             self.net_.settle()
-            order = list(self.facts_["order"])
-            walk = Walk(self.net_, self.signals_, self.code_, order)
-            for start, wanted, target in nets.blocks(first, n):
-                u = uniforms(seed, self.name, name, n=nets.BLOCK, width=d + self._width(), first=start)
-                one, spot = walk.draw(u[:, d:].reshape(nets.BLOCK, d, 3), u[:, :d])
-                atoms[target], position[target] = one[wanted], spot[wanted]
+            for columns, rows in _patterns(window, n):  # rows that know the same columns are drawn in the same order
+                known = [column for column in plain if column in columns]
+                order = [*known, *cut, *(column for column in plain if column not in known and column not in cut)]
+                walk = Walk(self.net_, self.signals_, self.code_, order)
+                for start, wanted, target in nets.blocks(first, n):
+                    if not rows[target].any():
+                        continue
+                    u = uniforms(seed, self.name, name, n=nets.BLOCK, width=(1 + DRAWS) * d, first=start)
+                    shape = (nets.BLOCK, n_tries, 1 + DRAWS * len(cut))
+                    more = uniforms(seed, self.name, name, "given", n=shape[0], width=shape[1] * shape[2], first=start)
+                    held = {column: _spread(window, column, wanted, target) for column in known}
+                    state = walk.begin_within(nets.BLOCK, held, cut, more.reshape(shape))
+                    for column in order[len(known) + len(cut) :]:
+                        walk.step(state, column, u[:, d + DRAWS * column :])
+                    one, spot = walk.finish(state, u[:, :d])
+                    here = rows[target]
+                    atoms[target][here], position[target][here] = one[wanted][here], spot[wanted][here]
         return atoms, position
 
+    def impute(self, dataset: Dataset, *, seed: int) -> Dataset:
+        """Fill missing cells, each from its distribution given what the row knows and what was filled before it.
 
-# ---------------------------------------------------------------------- signals
-def encode(code: SignalCode, table: TableCode, atoms: Ints, position: Floats) -> tuple[Ints, NDArray[np.float32]]:
-    """Return level channels (R, K), and per value channel four numbers side by side, (R, 4 C).
+        Known cells stay as they are, identifiers and free text too. Other seeds give other completions (multiple
+        imputation). Cells stay missing where a constraint of the schema says so, and in columns that are always
+        missing in the training rows. A row's completion depends on the seed, its place and its known cells.
 
-    The normal score of the cell's rank; where the ranks that its atom stands for begin, and how far they reach (0 in a
-    bin, where the place is known); and whether there is a score at all.
-    """
-    _, levels = encode_signals(code, atoms, position)
-    n, c = len(atoms), len(code.values)
-    out = np.zeros((4, n, c), dtype=np.float32)
-    for i, d in enumerate(code.values):
-        one = code.signals[d]
-        share = one.smooth
-        floor = np.cumsum(share) - share
-        atom = np.maximum(atoms[:, d], 0)
-        active = (atoms[:, d] >= 0) & ~np.isin(atoms[:, d], one.heavy)
-        spiked = table.codes[d].is_spike(atom)
-        rank = floor[atom] + share[atom] * np.where(spiked, 0.5, position[:, d])
-        out[0, :, i] = ndtri(np.clip(rank, _EDGE, 1 - _EDGE)) * active
-        out[1, :, i] = np.where(spiked, floor[atom], rank)
-        out[2, :, i] = np.where(spiked, share[atom], 0.0)
-        out[3, :, i] = active
-    return levels, out.transpose(1, 0, 2).reshape(n, 4 * c)
+        Parameters
+        ----------
+        dataset
+            Rows of the schema that was learned from; they need not be those learned from.
+        seed
+            Decides every draw.
 
+        Raises
+        ------
+        NotFittedError, DataError
+            Before fitting; where the dataset lacks columns.
+        """
+        atoms, position = self._placed(dataset)
+        filled = self._fill(atoms, position, seed)
+        core = self.identifiers_.detach(dataset)
+        name, frame = self.schema_.parent.name, core.table
+        frame = frame.with_columns(pl.coalesce(frame[one], filled[one]).alias(one) for one in self.code_.names)
+        reduced = [one for one in frame.columns if one not in self.constraints_.derived(name)]
+        whole = self.constraints_.restore({name: frame.select(reduced)}, seed=seed, first=0)[name]
+        drawn = (*self.code_.names, *self.constraints_.derived(name))
+        cells = [pl.coalesce(dataset.table[one], whole[one]).alias(one) for one in drawn]
+        step = Step("impute", self.name, __version__, self.told(), int(seed), self.schema_.fingerprint)
+        before = dataset.provenance
+        made = Provenance(before.origin, (*before.steps, step))
+        return Dataset(dataset.schema, {name: dataset.table.with_columns(cells)}, made)
 
-# ---------------------------------------------------------------------- drawing
-class Walk:
-    """Draws rows column by column in one order."""
+    def log_likelihood(self, dataset: Dataset) -> Floats:
+        """Return each row's log-likelihood in nats under the order in which rows are drawn, (R,).
 
-    def __init__(self, net: Any, code: SignalCode, table: TableCode, order: list[int]) -> None:
+        It is the mass of the row's atoms times the density of places within bins, on a scale from 0 to 1 in each bin:
+        models of the same rows can be compared by it, whatever their method, but not with densities of raw values.
+        """
         import torch
 
-        self.net, self.code, self.table, self.order = net, code, table, order
-        self.coefficients, self.spread = net.moments.coefficients(torch.tensor(order))
-        self.level_of = {d: k for k, d in enumerate(code.levels)}
-        self.value_of = {d: c for c, d in enumerate(code.values)}
-        self.inputs_of = {d: torch.nonzero(net.source == d)[:, 0] for d in range(len(code.signals))}
-        self.bounds = {d: np.cumsum(code.signals[d].smooth) for d in code.values}
-        self.spiked = {
-            d: table.codes[d].is_spike(np.arange(code.signals[d].n_atoms, dtype=np.int32)) for d in code.values
-        }
+        from ehrsatz.generators import nets
+        from ehrsatz.generators.walk import encode
 
-    def draw(self, u: Floats, spare: Floats) -> tuple[Ints, Floats]:
-        """Draw rows from uniforms (B, D, 3); spare (B, D) says where within atoms of which nothing is known."""
+        atoms, position = self._placed(dataset)
+        levels, four = encode(self.signals_, self.code_, atoms, position)
+        shares = np.ones((len(atoms), len(self.signals_.values)))
+        for c, d in enumerate(self.signals_.values):
+            shares[:, c] = self.signals_.signals[d].smooth[np.maximum(atoms[:, d], 0)]
+        out = np.zeros(len(atoms))
+        order = torch.tensor(self.facts_["order"])
+        with nets.single(), torch.no_grad():
+            self.net_.settle()
+            for low in range(0, len(atoms), _ROWS):
+                part = slice(low, low + _ROWS)
+                channels = torch.from_numpy(levels[part].astype(np.int64))
+                numbers = torch.from_numpy(four[part]).view(len(channels), 4, -1)
+                out[part] = self.net_.log_mass(channels, numbers, order, torch.from_numpy(shares[part])).numpy()
+        return out
+
+    def _placed(self, dataset: Dataset) -> tuple[Ints, Floats]:
+        """Atoms and positions of a dataset's rows, (R, D) each."""
+        if not hasattr(self, "code_"):
+            raise NotFittedError(
+                f"Expected a fitted '{self.name}'.", "fit has not run.", "Call fit(dataset, seed=...) first."
+            )
+        lacking = [name for name in self.code_.names if name not in dataset.table.columns]
+        if lacking:
+            raise DataError(
+                "Expected the columns that the model was learned from.",
+                f"{len(lacking)} of {len(self.code_.names)} are absent.",
+                "Give a table of the same schema.",
+                problems=lacking,
+            )
+        return place_table(self.code_, dataset.table)
+
+    def _fill(self, atoms: Ints, position: Floats, seed: int) -> pl.DataFrame:
+        """Draw the missing cells of rows (R, D), and return the frame of all cells."""
         import torch
 
-        from ehrsatz.generators.nets import draw_one
+        from ehrsatz.generators import nets
+        from ehrsatz.generators.walk import DRAWS, Walk
 
-        net, code = self.net, self.code
-        b, n_levels, n_values = len(u), len(code.sizes), len(code.values)
-        h = net.width
-        levels = torch.zeros(b, n_levels, dtype=torch.int64)
-        scores, active = torch.zeros(b, n_values), torch.zeros(b, n_values)
-        drawn = np.zeros((b, n_values))
-        inputs = torch.zeros(b, len(net.source))
-        design = torch.zeros(b, net.moments.layout.width)
-        moments = net.moments
-        for d in self.order:
-            first = inputs @ net.first[:, d * h : (d + 1) * h]  # (B, H)
-            guess = torch.zeros_like(design)
-            k, c = self.level_of.get(d), self.value_of.get(d)
-            smooth = np.ones(b, dtype=bool)
-            if k is not None:
-                low, high = moments.layout.levels[k]
-                guess[:, low:high] = design @ self.coefficients[low:high].T
-                hidden = net.deepen(first[None], guess, slice(k, k + 1))
-                logits = net.logits_of(k, hidden[0], guess)
-                levels[:, k] = torch.from_numpy(draw_one(logits.double().numpy(), u[:, d, 0]).astype(np.int64))
-                raw = moments.table[levels[:, k] + moments.starts[k], low:high]
-                design[:, low:high] = (raw - moments.mean[low:high]) / moments.scale[low:high]
-                if c is not None:
-                    smooth = levels[:, k].numpy() == 0
-            if c is not None:
-                place = moments.layout.values[c]
-                guess = torch.zeros_like(design)
-                guess[:, place] = design @ self.coefficients[place]
-                block = slice(n_levels + c, n_levels + c + 1)
-                hidden = net.deepen(first[None], guess, block)
-                out = torch.baddbmm(net.start[c : c + 1], hidden, net.mixture[c : c + 1])
-                middle = guess[:, place] * moments.scale[place] + moments.mean[place]
-                spread = (self.spread[place] * moments.scale[place]).clamp(0.02, 1.0)
-                weight, means, narrow = net.parts(out, middle[None], spread[None])
-                part = draw_one(weight[0].double().numpy(), u[:, d, 1])
-                rows = np.arange(b)
-                z = means[0].double().numpy()[rows, part]
-                z = z + np.exp(narrow[0].double().numpy()[rows, part]) * ndtri(np.clip(u[:, d, 2], 1e-9, 1 - 1e-9))
-                drawn[:, c] = z
-                scores[:, c] = torch.from_numpy(self.centre(d, z) * smooth).float()
-                active[:, c] = torch.from_numpy(smooth).float()
-                design[:, place] = (scores[:, c] - moments.mean[place]) / moments.scale[place]
-            spots = self.inputs_of[d]
-            inputs[:, spots] = net.inputs_of(k, c, levels, scores, active)
-        return decode_signals(code, self.table, drawn, levels.numpy().astype(np.int32), spare)
+        d, plain = len(self.code_.names), self.facts_["order"]
+        u = uniforms(seed, self.name, "impute", n=len(atoms), width=(1 + DRAWS) * d)
+        atoms, position = atoms.copy(), position.copy()
+        gaps, pattern = np.unique(atoms < 0, axis=0, return_inverse=True)
+        with nets.single(), torch.no_grad():
+            self.net_.settle()
+            for i, gap in enumerate(gaps):
+                if not gap.any():
+                    continue
+                known, wanted = ([one for one in plain if gap[one] == lost] for lost in (False, True))
+                walk = Walk(self.net_, self.signals_, self.code_, [*known, *wanted])
+                alike = np.flatnonzero(pattern.reshape(-1) == i)
+                for rows in np.array_split(alike, -(-len(alike) // _ROWS)):
+                    state = walk.begin(len(rows), {one: (atoms[rows, one], position[rows, one]) for one in known})
+                    for one in wanted:
+                        walk.step(state, one, u[rows, d + DRAWS * one :], present=True)
+                    atoms[rows], position[rows] = walk.finish(state, u[rows, :d])
+        return decode_table(self.code_, atoms, position)
 
-    def centre(self, d: int, z: Floats) -> Floats:
-        """Return the scores that stand for what these are decoded to: of a spike, the middle of its mass."""
-        one, ends = self.code.signals[d], self.bounds[d]
-        rank = np.clip(ndtr(z), 0, np.nextafter(1, 0)) * ends[-1]
-        full = np.flatnonzero(one.smooth > 0)
-        atom = full[np.minimum(np.searchsorted(ends[full], rank, side="right"), len(full) - 1)]
-        middle = np.where(self.spiked[d][atom], ends[atom] - one.smooth[atom] / 2, rank)
-        return ndtri(np.clip(middle, _EDGE, 1 - _EDGE))
+
+def _patterns(window: Window, n: int) -> list[tuple[frozenset[int], NDArray[np.bool_]]]:
+    """Which columns are known in which rows: groups of the n rows, without those columns that lie in a cut one."""
+    columns = sorted(window.fixed)
+    if not columns:
+        return [(frozenset(), np.ones(n, dtype=bool))]
+    known = np.column_stack([window.fixed[column] != FREE for column in columns])
+    found, which = np.unique(known, axis=0, return_inverse=True)
+    return [
+        (frozenset(column for column, is_known in zip(columns, one) if is_known), which.reshape(-1) == i)
+        for i, one in enumerate(found)
+    ]
+
+
+def _spread(window: Window, column: int, wanted: slice, target: slice) -> tuple[Ints, Floats]:
+    """Known atoms and positions of a column at their places in a block; rows of other shards are missing there."""
+    from ehrsatz.generators.nets import BLOCK
+
+    atoms, position = np.full(BLOCK, -1, dtype=np.int32), np.full(BLOCK, 0.5)
+    cells = window.fixed[column][target]
+    atoms[wanted], position[wanted] = np.where(cells == FREE, -1, cells), window.position[column][target]
+    return atoms, position
 
 
 # ---------------------------------------------------------------------- learning

@@ -24,6 +24,7 @@ BUMPS = (-1.8, -0.9, 0.0, 0.9, 1.8)
 FEATURES = 1 + len(BUMPS)
 _STARTS = ((0.0, -0.1, 1.4), (-0.45, -0.2, 0.0), (0.45, -0.2, 0.0), (0.0, 0.35, -0.5))  # offset, log spread, logit
 _NARROW, _WIDE = -5.0, 1.5  # of the log spread
+_SPREADS = (0.02, 1.0)  # of linear predictions
 _SHARE = 0.1  # least factor by which linear predictions change a level's share
 
 
@@ -223,16 +224,52 @@ class Masked(nn.Module):
             parts.append(self.features(scores[:, value : value + 1], active[:, value : value + 1])[:, 0])
         return torch.cat(parts, 1)
 
-    def parts(self, out: Tensor, guess: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log weights, means and log spreads of mixtures, (C', B, M), from (C', B, 3 M); guess (C', B)."""
-        offset, narrow, logit = out.chunk(3, -1)
-        means = guess[..., None] + spread[:, None, None] * offset
-        return logit.log_softmax(-1), means, narrow.clamp(_NARROW, _WIDE) + spread.log()[:, None, None]
+    def mixture_of(
+        self, channels: slice, hidden: Tensor, guess: Tensor, spread: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log weights, means and log spreads of some value channels, (C', B, M).
+
+        Parameters
+        ----------
+        channels : C' value channels.
+        hidden : their blocks, (C', B, H).
+        guess, spread : their linear predictions (C', B) and those's spreads (C',), on the scale of the design.
+        """
+        places = self.moments.places[channels]
+        scale, mean = self.moments.scale[places], self.moments.mean[places]
+        narrow = (spread * scale).clamp(*_SPREADS)[:, None, None]
+        out = torch.baddbmm(self.start[channels], hidden, self.mixture[channels])  # (C', B, 3 M)
+        offset, wide, logit = out.chunk(3, -1)
+        means = (guess * scale[:, None] + mean[:, None])[..., None] + narrow * offset
+        return logit.log_softmax(-1), means, wide.clamp(_NARROW, _WIDE) + narrow.log()
+
+    def conditionals(
+        self, levels: Tensor, scores: Tensor, active: Tensor, order: Tensor
+    ) -> tuple[list[Tensor], tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
+        """Return all conditionals of rows under an order.
+
+        Returns
+        -------
+        Logits per bucket (channels, B, size); the mixtures of value channels (C, B, M); linear predictions of value
+        channels and leverages, (C, B) each.
+        """
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(order), device=order.device)
+        moments, places = self.moments, self.moments.places
+        with torch.no_grad():
+            design = moments.design(levels, scores)
+            guess, leverage, spread = moments.predict(design, order)
+            tilt = self.tilt(guess)
+        hidden = self.hidden(self.inputs(levels, scores, active), guess, rank)
+        logits = self.level_logits(hidden, tilt)
+        mixture = self.mixture_of(slice(None), hidden[levels.shape[1] :], guess[:, places].T, spread[places])
+        middle = guess[:, places] * moments.scale[places] + moments.mean[places]
+        return logits, mixture, middle.T, leverage[:, places].T
 
     def forward(
         self, levels: Tensor, scores: Tensor, target: Tensor, active: Tensor, order: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return negative log-likelihoods of level channels (B, K) and of value channels (B, C) under an order.
+        """Return negative log-likelihoods of level channels (B, K) and of value channels (B, C), to learn from.
 
         Parameters
         ----------
@@ -242,31 +279,45 @@ class Masked(nn.Module):
         active : (B, C), 1 where the column has a score.
         order : (D,), columns from first to last.
         """
-        rank = torch.empty_like(order)
-        rank[order] = torch.arange(len(order), device=order.device)
-        moments = self.moments
-        with torch.no_grad():
-            design = moments.design(levels, scores)
-            guess, leverage, spread = moments.predict(design, order)
-            tilt = self.tilt(guess)
-        hidden = self.hidden(self.inputs(levels, scores, active), guess, rank)
-        loss_levels = levels.new_zeros(levels.shape, dtype=scores.dtype)
-        for bucket, logits in zip(self.buckets, self.level_logits(hidden, tilt)):
-            channels = list(bucket.channels)
-            chosen = logits.log_softmax(-1).gather(-1, levels[:, channels].T[..., None])[..., 0]  # (k, B)
-            loss_levels[:, channels] = -chosen.T
-        if not scores.shape[1]:
-            return loss_levels, torch.zeros_like(scores)
-        places = moments.places
-        scale, mean = moments.scale[places], moments.mean[places]
-        middle = (guess[:, places] * scale + mean).T  # (C, B)
+        logits, mixture, middle, leverage = self.conditionals(levels, scores, active, order)
         # what a fit without the row would leave: so that the network learns spreads that hold for new rows
-        wanted = middle + (target.T - middle) / (1 - leverage[:, places].T)
-        out = torch.baddbmm(self.start, hidden[levels.shape[1] :], self.mixture)
-        weight, means, narrow = self.parts(out, middle, (spread[places] * scale).clamp(0.02, 1.0))
-        apart = (wanted[..., None] - means) * torch.exp(-narrow)
-        fit = torch.logsumexp(weight - 0.5 * apart**2 - narrow, -1) - 0.5 * log(2 * pi)
-        return loss_levels, -fit.T * active
+        wanted = middle + (target.T - middle) / (1 - leverage)
+        return -self.of_levels(logits, levels), -normal_mixture(*mixture, wanted).T * active
+
+    def log_mass(self, levels: Tensor, four: Tensor, order: Tensor, shares: Tensor) -> Tensor:
+        """Return each row's log-likelihood, (B,): mass of atoms, times the density of places within bins.
+
+        Parameters
+        ----------
+        levels : (B, K).
+        four : (B, 4, C), as `walk.encode` gives them.
+        order : (D,).
+        shares : (B, C), share of each cell's atom among cells with a score.
+        """
+        scores, floor, reach, active = four.unbind(1)
+        logits, (weight, means, narrow), _, _ = self.conditionals(levels, scores, active, order)
+        ends = torch.special.ndtri(torch.stack([floor, floor + reach]).double().clamp(0, 1))  # (2, B, C)
+        below, above = (
+            torch.special.ndtr((end.T[..., None] - means.double()) * torch.exp(-narrow.double())) for end in ends
+        )  # (C, B, M)
+        spiked = ((above - below) * weight.double().exp()).sum(-1).clamp_min(1e-30).log()
+        density = normal_mixture(weight, means, narrow, scores.T) + 0.5 * (scores.T**2 + log(2 * pi))
+        value = torch.where(reach.T > 0, spiked, density + shares.T.clamp_min(1e-12).log()).T * active
+        return self.of_levels(logits, levels).double().sum(1) + value.double().sum(1)
+
+    def of_levels(self, logits: list[Tensor], levels: Tensor) -> Tensor:
+        """Return log-likelihoods of level channels, (B, K), from logits per bucket."""
+        out = self.bias.new_zeros(levels.shape)
+        for bucket, part in zip(self.buckets, logits):
+            channels = list(bucket.channels)
+            out[:, channels] = part.log_softmax(-1).gather(-1, levels[:, channels].T[..., None])[..., 0].T
+        return out
+
+
+def normal_mixture(weight: Tensor, means: Tensor, narrow: Tensor, values: Tensor) -> Tensor:
+    """Return log-densities of values (C, B) under mixtures of log weights, means and log spreads (C, B, M)."""
+    apart = (values[..., None] - means) * torch.exp(-narrow)
+    return torch.logsumexp(weight - 0.5 * apart**2 - narrow, -1) - 0.5 * log(2 * pi)
 
 
 def small_width(n_columns: int, width: int) -> int:
