@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import pairwise
 from threading import RLock
 from typing import Any
@@ -22,6 +23,7 @@ from ehrsatz.errors import ScenarioError
 from ehrsatz.seeds import stream
 
 BLOCK = 256  # rows computed together when sampling, whole blocks always, so that shards agree to the last bit
+_MOST_LOGIT = 30.0  # where logits are cut in a likelihood
 _guard = RLock()
 _threads: list[int] = []
 
@@ -194,14 +196,25 @@ def level_margins(code: SignalCode, levels: NDArray[np.int32]) -> list[NDArray[n
 
 
 def cross_entropy(logits: Tensor, levels: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return the negative log-likelihood of levels (B, K) under logits (B, sum of sizes), per channel: (B, K)."""
-    parts = []
-    start = 0
-    for k, size in enumerate(sizes):
-        part = logits[:, start : start + size]
-        parts.append(nn.functional.cross_entropy(part, levels[:, k], reduction="none"))
-        start += size
-    return torch.stack(parts, dim=1) if parts else logits.new_zeros((len(levels), 0))
+    """Return the negative log-likelihood of levels (B, K) under logits (B, sum of sizes), per channel: (B, K).
+
+    All channels at once: the sums of exponentials are one product with a matrix of zeros and ones. Logits are cut to
+    +-`_MOST_LOGIT`, so that no sum overflows.
+    """
+    if not sizes:
+        return logits.new_zeros((len(levels), 0))
+    starts, member = _membership(tuple(sizes), logits.device)
+    cut = logits.clamp(-_MOST_LOGIT, _MOST_LOGIT)
+    return (cut.exp() @ member).log() - cut.gather(1, levels + starts)
+
+
+@lru_cache(maxsize=16)
+def _membership(sizes: tuple[int, ...], place: torch.device) -> tuple[Tensor, Tensor]:
+    """Number of each channel's first entry, shape (K,), and whose each entry is, shape (sum of sizes, K)."""
+    starts = np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64)
+    member = np.zeros((sum(sizes), len(sizes)), dtype=np.float32)
+    member[np.arange(sum(sizes)), np.repeat(np.arange(len(sizes)), sizes)] = 1.0
+    return torch.from_numpy(starts).to(place), torch.from_numpy(member).to(place)
 
 
 # ---------------------------------------------------------------------- drawing
