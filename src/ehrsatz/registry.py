@@ -26,6 +26,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "autoregressive": "ehrsatz.generators.autoregressive:Autoregressive",
         "forest": "ehrsatz.generators.forest:Forest",
         "kde": "ehrsatz.generators.kde:Kde",
+        "gibbs": "ehrsatz.generators.gibbs:Gibbs",
         "ensemble": "ehrsatz.generators.ensemble:Ensemble",
         "auto": "ehrsatz.generators.auto:Auto",
     },

@@ -63,7 +63,7 @@ class Kde(Generator):
     code_: TableCode
     mixture_: Mixture
 
-    def __init__(self, *, group: int = 6, cuts: int | None = None) -> None:
+    def __init__(self, *, group: int = 10, cuts: int | None = None) -> None:
         self.group = group
         self.cuts = cuts
 

@@ -111,6 +111,23 @@ class Latents:
         """Return the cumulated share of present cells below each atom of column d, (K + 1,)."""
         return np.concatenate([[0.0], np.cumsum(self.shares[d][:-1])]) / max(self.shares[d][:-1].sum(), 1e-300)
 
+    def place(self, d: int, rank: Floats) -> tuple[Atoms, Floats]:
+        """Return the atom and the position within it of ranks in [0, 1] of a smooth column's margin, (R,) each."""
+        floor = self.floors(d)
+        at = np.clip(np.searchsorted(floor, rank, side="right") - 1, 0, len(floor) - 2)
+        inside = (rank - floor[at]) / np.maximum(floor[at + 1] - floor[at], 1e-300)
+        return at.astype(np.int32), np.clip(inside, 0, np.nextafter(1, 0))
+
+    def nearest(self, d: int, atoms: Atoms, allowed: Floats) -> Atoms:
+        """Return the nearest allowed atom of each: a score at the edge of its band may round to the atom beside it."""
+        good = np.flatnonzero((allowed > 0) & (self.shares[d][:-1] > 0))
+        good = good if len(good) else np.flatnonzero(allowed > 0)
+        right = np.clip(np.searchsorted(good, atoms), 0, len(good) - 1)
+        left = np.maximum(right - 1, 0)
+        return np.where(np.abs(good[left] - atoms) < np.abs(good[right] - atoms), good[left], good[right]).astype(
+            np.int32
+        )
+
     def turn(self, scores: Floats) -> Floats:
         """Return the scores without correlation, (R, S)."""
         return np.linalg.solve(self.root, scores.T).T if len(self.smooth) else scores
@@ -164,7 +181,7 @@ def learn_latents(
         score = ndtri(np.clip(floor[at] + where * (floor[at + 1] - floor[at]), _EDGE, 1 - _EDGE))
         scores[:, place] = np.where(atoms[:, d] < 0, 0.0, score)
     here = atoms[:, list(smooth)] >= 0
-    _complete(scores, here, positive(*_pairwise(scores, here)), seed, name)
+    _complete(scores, here, positive(*pairwise(scores, here)), seed, name)
     return latents, latents.codes(atoms), np.round(scores, 7)
 
 
@@ -197,7 +214,7 @@ def is_smooth(code: Any, share: Floats, n: int) -> bool:
     return bool(present[spikes].max(initial=0.0) < _SPIKE * total)
 
 
-def _pairwise(scores: Floats, here: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def pairwise(scores: Floats, here: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return the correlation of every pair of scores where both are present, and how many rows that is."""
     seen = here.astype(np.float64)
     pairs = np.maximum(seen.T @ seen, 1.0)

@@ -106,11 +106,8 @@ class Mixture:
             if d not in self.latents.smooth:
                 atoms[:, d], within[:, d] = self.latents.atoms(d, codes[:, d], u[:, d])
         for place, d in enumerate(self.latents.smooth):
-            floor = self.latents.floors(d)
             rank = np.interp(scores[:, place], _GRID, self._ranks[place])
-            at = np.clip(np.searchsorted(floor, rank, side="right") - 1, 0, len(floor) - 2)
-            inside = (rank - floor[at]) / np.maximum(floor[at + 1] - floor[at], 1e-300)
-            within[:, d] = np.clip(inside, 0, np.nextafter(1, 0))
+            at, within[:, d] = self.latents.place(d, rank)
             atoms[:, d] = np.where(codes[:, d] == 0, -1, at)
         return atoms, within
 
@@ -336,15 +333,7 @@ class Mixture:
         """Write the conditioned columns into atoms, drawn within each row's component."""
         for d, share in window.share.items():
             if d in self.latents.smooth:
-                floor = self.latents.floors(d)
-                good = np.flatnonzero((share > 0) & (np.diff(floor) > 0))
-                good = good if len(good) else np.flatnonzero(share > 0)
-                # a score at the edge of its band may round to the atom beside it; absent cells lie in the band too
-                scores = atoms[:, d]
-                right = np.clip(np.searchsorted(good, scores), 0, len(good) - 1)
-                left = np.maximum(right - 1, 0)
-                nearer = np.abs(good[left] - scores) < np.abs(good[right] - scores)
-                atoms[:, d] = np.where(nearer, good[left], good[right])
+                atoms[:, d] = self.latents.nearest(d, atoms[:, d], share)
                 continue
             for rows in _split(np.arange(len(component)), len(share)):
                 mass = self._mass(d, component[rows], share)
