@@ -11,7 +11,7 @@ are learned too; the cell that is asked for is put into the row, so no loss term
 straight through (exact ones and zeros for the critic, Gumbel-softmax for the gradient); layers are normalised by
 layer, not by batch; the critic sees which columns were conditioned, has no dropout, and packs fewer rows on small
 tables; generator and critic take one step each at rates of their own; the weights kept are a moving average, at the
-point where a held-out distance (`adversary.likeness`) was least; margins are calibrated at the end. The critic is
+point where a held-out distance (`critic.likeness`) was least; margins are calibrated at the end. The critic is
 thrown away after training: it knows more about single rows than a released model should.
 
 Reference: Xu, Skoularidou, Cuesta-Infante and Veeramachaneni, Modeling tabular data using conditional GAN, NeurIPS
@@ -230,7 +230,7 @@ def networks(spec: Gan) -> Any:
     import torch
     from torch import Tensor, nn
 
-    from ehrsatz.generators.adversary import Channels, Start
+    from ehrsatz.generators.critic import Channels, Start
     from ehrsatz.generators.calibrate import learn_values
     from ehrsatz.generators.nets import Residual
 
@@ -292,7 +292,7 @@ def trainee(spec: Gan, learn: Rows, held: Rows, plan: Plan, place: torch.device)
     import torch
     from torch import Tensor, nn
 
-    from ehrsatz.generators.adversary import Critic, likeness
+    from ehrsatz.generators.critic import Critic, likeness
     from ehrsatz.generators.nets import adam, level_margins
 
     net, code, columns = spec.net_, spec.signals_, spec.asked()
