@@ -1,226 +1,54 @@
-"""Blocks of adversarial networks: a Gaussian copula as first layer, levels that a gradient passes, a packed critic.
+"""An adversary on the codes of an autoencoder: it tells them from draws of the prior, the encoder learns to fool it.
 
-Imported late, since it imports torch.
+At the optimum the aggregate posterior is the prior, which the divergence of a variational autoencoder alone does not
+reach: that one is between each row's posterior and the prior.
 
 References
 ----------
-Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax, ICLR 2017, arXiv:1611.01144 (here straight
-through). Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville, Improved training of Wasserstein GANs, NeurIPS 2017,
-arXiv:1704.00028. Lin, Khetan, Fanti and Oh, PacGAN, NeurIPS 2018, arXiv:1712.04086. Matheron's rule: Journel and
-Huijbregts, Mining Geostatistics (1978), chapter VII. Geweke, Hajivassiliou and Keane's sampler: Geweke, Interface 1991.
+Makhzani, Shlens, Jaitly, Goodfellow and Frey, Adversarial autoencoders, 2015, arXiv:1511.05644, section 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ehrsatz.codecs.signals import SignalCode
-from ehrsatz.generators.nets import draw_one
-from ehrsatz.generators.outset import NUGGET, Outset
+from ehrsatz.generators.nets import adam, perceptron
 
-_BARRED = -1e4  # logit of an entry that must not be drawn
-_SCALE = (3 * NUGGET) ** 0.5 / np.pi  # of a logistic noise with the nugget's variance
+_BETAS = (0.5, 0.9)  # less momentum than in plain learning: the opponent moves
+_SLOPE_WEIGHT = 0.5
 
 
-class Channels(nn.Module):
-    """Where the entries of the level channels stand side by side; K channels, E entries."""
-
-    def __init__(self, code: SignalCode) -> None:
-        super().__init__()
-        self.sizes, self.n_values, self.below = code.sizes, len(code.values), code.below
-        self.n_levels, self.n_entries, self.widest = len(code.sizes), int(sum(code.sizes)), max(code.sizes, default=1)
-        self.starts = [int(one) for one in np.concatenate([[0], np.cumsum(code.sizes)])]
-        channel = np.repeat(np.arange(self.n_levels), code.sizes)  # (E,)
-        pad = np.full((self.n_levels, self.widest), self.n_entries)
-        smooth, always = np.zeros((self.n_entries, self.n_values)), np.ones(self.n_values)
-        for k, size in enumerate(code.sizes):
-            pad[k, :size] = np.arange(self.starts[k], self.starts[k] + size)
-        for c, d in enumerate(code.values):
-            if d in code.levels:  # the value counts where the state says that it does
-                k, modes = code.levels.index(d), code.signals[d].modes
-                smooth[self.starts[k] : self.starts[k] + (modes.n_modes if modes else 1), c] = 1.0
-                always[c] = 0.0
-        self.has_states = bool((always == 0).any())
-        for name, array in (
-            ("channel", channel.astype(np.int64)),
-            ("entry", (np.arange(self.n_entries) - np.array(self.starts)[channel]).astype(np.int64)),
-            ("first", np.array(self.starts[:-1], dtype=np.int64)),
-            ("pad", pad.ravel().astype(np.int64)),
-            ("member", np.eye(self.n_levels)[channel].astype(np.float32)),
-            ("smooth", smooth.astype(np.float32)),
-            ("always", always.astype(np.float32)),
-        ):
-            self.register_buffer(name, torch.from_numpy(array), persistent=False)
-
-    def part(self, k: int) -> slice:
-        """Return where the entries of channel k stand."""
-        return slice(self.starts[k], self.starts[k + 1])
-
-    def one_hot(self, levels: Tensor) -> Tensor:
-        """Map levels (B, K) to (B, E)."""
-        return torch.zeros(len(levels), self.n_entries, device=levels.device).scatter_(1, levels + self.first, 1.0)
-
-    def show(self, values: Tensor, choice: Tensor) -> Tensor:
-        """Return what a critic sees, (B, C + E): values are zero where the state is none of a smooth number."""
-        if self.has_states:
-            values = values * (self.always + choice @ self.smooth)
-        return torch.cat([values, choice], dim=1)
-
-    def bend(self, logits: Tensor, wishes: Tensor) -> Tensor:
-        """Bar every other entry where one is wished for; wishes (B, K), -1 where there is none."""
-        wanted = wishes[:, self.channel]  # (B, K) -> (B, E)
-        return torch.where(wanted < 0, logits, torch.where(wanted == self.entry, 0.0, _BARRED))
-
-    def softmax(self, logits: Tensor, tau: float) -> Tensor:
-        """Return one entry per channel, (B, E): exact ones and zeros forward, the softmax of logits / tau backward."""
-        with torch.no_grad():
-            padded = torch.cat([logits, torch.full_like(logits[:, :1], -1e9)], dim=1)[:, self.pad]
-            top, where = padded.view(len(logits), self.n_levels, self.widest).max(dim=2)  # (B, K)
-            hard = torch.zeros_like(logits).scatter_(1, where + self.first, 1.0)
-        weight = ((logits - top[:, self.channel]) / tau).exp()
-        soft = weight / (weight @ self.member)[:, self.channel]
-        return hard + soft - soft.detach()
+def judge(latent: int, width: int) -> nn.Sequential:
+    """Return the adversary's network, codes (B, L) -> (B, 1): high for draws of the prior."""
+    return perceptron([latent, width, width, 1])
 
 
-class Start(nn.Module):
-    """The Gaussian copula that a generator starts from: latents by noise, given what is asked for, and their logits.
+class Adversary:
+    """How a judge of codes learns, beside an autoencoder.
 
-    asked: the level channels that may be conditioned on.
+    Parameters
+    ----------
+    net
+        What `judge` returns, part of the autoencoder's module so that checkpoints hold it.
+    rate
+        Learning rate.
     """
 
-    def __init__(self, channels: Channels, asked: Sequence[int]) -> None:
-        super().__init__()
-        self.channels = channels
-        self.n_latents = channels.n_values + channels.n_levels
-        self.tied = [k for k in asked if k not in channels.below]
-        self.register_buffer("factor", torch.eye(self.n_latents))
-        self.register_buffer("low", torch.zeros(channels.n_entries))
-        self.register_buffer("high", torch.zeros(channels.n_entries))
-        for k, group in channels.below.items():
-            self.register_buffer(f"places_{k}", torch.zeros(channels.sizes[group], channels.sizes[k]))
+    def __init__(self, net: nn.Module, rate: float) -> None:
+        self.net, self.optimizer = net, adam(net.parameters(), rate, betas=_BETAS)
 
-    def begin(self, found: Outset) -> None:
-        """Take over a learned copula."""
-        for name, array in (("factor", found.factor), ("low", found.low), ("high", found.high)):
-            getattr(self, name).copy_(torch.from_numpy(array))
-        for k, table in found.places.items():
-            getattr(self, f"places_{k}").copy_(torch.from_numpy(table))
+    def fooled(self, codes: Tensor) -> Tensor:
+        """Return the encoder's loss: how surely codes (B, L) are told from the prior."""
+        return nn.functional.softplus(-self.net(codes)).mean()
 
-    def latents(self, noise: Tensor, wishes: Tensor, u: Tensor, own: Tensor) -> Tensor:
-        """Return latents (B, M) given that those of wished-for entries lie between the entries' thresholds.
-
-        The conditioned channels of a row are met one after another: each one's latent is drawn from its normal
-        distribution given those before it, cut to the entry, and all latents move with it (Matheron's rule). That is
-        exact for one condition, and close for several.
-
-        Parameters
-        ----------
-        noise : standard normal, (B, M).
-        wishes : entry of each level channel, -1 where free, (B, K).
-        u, own : a uniform and a standard normal for each channel that may be asked for, (B, A) each.
-        """
-        y = noise @ self.factor.T
-        on = wishes[:, self.tied] >= 0  # (B, A)
-        most = int(on.sum(1).max()) if self.tied and len(on) else 0
-        if not most:
-            return y
-        order = torch.argsort((~on).to(torch.int8), dim=1, stable=True)[:, :most]  # conditioned channels first
-        tied = torch.tensor(self.tied, device=y.device)
-        covariance = self.factor @ self.factor.T
-        mean = torch.zeros_like(y)
-        before: list[tuple[Tensor, Tensor]] = []
-        for t in range(most):
-            k, active = tied[order[:, t]], on.gather(1, order[:, t : t + 1]).float()  # (B,), (B, 1)
-            at = (k + self.channels.n_values)[:, None]
-            line = covariance[at[:, 0]]  # (B, M): covariance with this latent, given those before it
-            for other, spread in before:
-                line = line - other * (other.gather(1, at) / spread)
-            spread = (line.gather(1, at) + NUGGET).clamp(min=1e-3)
-            middle, sd = mean.gather(1, at)[:, 0], spread[:, 0].sqrt()
-            entry = self.channels.first[k] + wishes.gather(1, k[:, None])[:, 0].clamp(min=0)
-            low = torch.special.ndtr((self.low[entry] - middle) / sd)
-            high = torch.special.ndtr((self.high[entry] - middle) / sd)
-            drawn = torch.special.ndtri((low + u[:, t] * (high - low)).clamp(1e-6, 1 - 1e-6))
-            goal = (middle + sd * drawn).clamp(-6, 6)[:, None]
-            here = y.gather(1, at) + NUGGET**0.5 * own[:, t : t + 1]
-            y = y + active * line * ((goal - here) / spread)
-            mean = mean + active * line * ((goal - mean.gather(1, at)) / spread)
-            before.append((line * active, spread))
-        return y
-
-    def logits(self, y: Tensor) -> Tensor:
-        """Return the log-probability of each entry (B, E) given the latents of level channels (B, K)."""
-        latent = y[:, self.channels.channel]  # (B, K) -> (B, E)
-        share = torch.sigmoid((self.high - latent) / _SCALE) - torch.sigmoid((self.low - latent) / _SCALE)
-        return share.clamp(min=1e-6).log()
-
-    def choose(self, logits: Tensor, u: Tensor, tau: float) -> Tensor:
-        """Draw an entry per channel by Gumbel noise from uniforms (B, E), to (B, E); places within their group."""
-        noisy = logits - torch.log(-torch.log(u.clamp(1e-9, 1 - 1e-7)))
-        out = self.channels.softmax(noisy, tau)
-        for k, group in self.channels.below.items():
-            part = self.channels.part(k)
-            places = noisy[:, part] + out[:, self.channels.part(group)] @ getattr(self, f"places_{k}")
-            soft = (places / tau).softmax(1)
-            hard = nn.functional.one_hot(places.argmax(1), self.channels.sizes[k]).float()
-            out = torch.cat([out[:, : part.start], hard + soft - soft.detach(), out[:, part.stop :]], dim=1)
-        return out
-
-    def draw(self, logits: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Draw an entry per channel by uniforms, (R, K) from logits (R, E)."""
-        out = np.zeros((len(logits), self.channels.n_levels), dtype=np.int32)
-        for k in range(self.channels.n_levels):
-            part = logits[:, self.channels.part(k)]
-            if k in self.channels.below:
-                part = part + getattr(self, f"places_{k}").double().numpy()[out[:, self.channels.below[k]]]
-            out[:, k] = draw_one(part, u[:, k])
-        return out
-
-
-class Critic(nn.Module):
-    """Score packs of rows: small, and linear in pieces, since its gradient is itself learned from."""
-
-    def __init__(self, n_inputs: int, width: int, pac: int) -> None:
-        super().__init__()
-        self.pac = pac
-        self.layers = nn.Sequential(
-            nn.Linear(pac * n_inputs, width),
-            nn.LeakyReLU(0.2),
-            nn.Linear(width, width),
-            nn.LeakyReLU(0.2),
-            nn.Linear(width, 1),
-        )
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Map rows (B, F) to scores (B / pac, 1)."""
-        return self.layers(rows.reshape(len(rows) // self.pac, -1))
-
-    def penalty(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return how far slopes between real and generated packs are from 1, squared (Gulrajani 2017, equation 3)."""
-        real, fake = real.reshape(len(real) // self.pac, -1), fake.reshape(len(fake) // self.pac, -1)
-        mix = torch.rand(len(real), 1, device=real.device)
-        between = (mix * real + (1 - mix) * fake).requires_grad_(True)
-        slope = torch.autograd.grad(self.layers(between).sum(), between, create_graph=True)[0]
-        return ((slope.norm(dim=1) - 1) ** 2).mean()
-
-
-def likeness(a: Tensor, b: Tensor) -> float:
-    """Return a distance between rows (R, F) and (S, F): the maximum mean discrepancy of a cubic kernel, unbiased.
-
-    It compares means, covariances and third moments. References: Bińkowski, Sutherland, Arbel and Gretton,
-    Demystifying MMD GANs, ICLR 2018, arXiv:1801.01401, section 4.
-    """
-
-    def kernel(x: Tensor, y: Tensor) -> Tensor:
-        return (x @ y.T / x.shape[1] + 1) ** 3
-
-    def within(x: Tensor) -> float:
-        gram = kernel(x, x)
-        return float((gram.sum() - gram.diagonal().sum()) / max(len(x) * (len(x) - 1), 1))
-
-    return within(a) + within(b) - 2 * float(kernel(a, b).mean())
+    def step(self, codes: Tensor) -> None:
+        """Learn to tell detached codes (B, L) from as many draws of the prior, with a penalty on slopes at those."""
+        prior = torch.randn_like(codes).requires_grad_()
+        high = self.net(prior)
+        (slope,) = torch.autograd.grad(high.sum(), prior, create_graph=True)
+        loss = nn.functional.softplus(-high).mean() + nn.functional.softplus(self.net(codes)).mean()
+        loss = loss + _SLOPE_WEIGHT * slope.square().sum(dim=1).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
