@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from conftest import make_tidy
+from conftest import make_tidy, make_tidy_linked
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, DataWarning, MissingExtraError, OutputError, ScenarioError, SchemaError
 from ehrsatz.evaluation.base import Score
@@ -26,7 +26,7 @@ from ehrsatz.tuning.result import result
 from ehrsatz.tuning.ruler import Figures, Parts, Ruler
 from ehrsatz.tuning.run import Tuned, tune
 from ehrsatz.tuning.space import Setting, space
-from ehrsatz.tuning.study import Trial
+from ehrsatz.tuning.study import Study, Trial, head_of
 
 pytest.importorskip("optuna")
 
@@ -41,17 +41,21 @@ def search(rows: Dataset, path: Path, **options: Any) -> Tuned:
     return tune(rows, told.pop("space", space(["bayesnet", "copula"])), path, **told)
 
 
+def scores(train: Dataset, judge: Dataset, synthetic: Dataset, **options: Any) -> dict[str, Score]:
+    """Stand in for the whole metrics, which take seconds; tests/cli/test_tune.py has the real ones."""
+    return {name: Score(name, 0.5, interval=(0.4, 0.6)) for name in ("fidelity", "utility", "privacy")}
+
+
 @pytest.fixture(scope="module")
 def tuned(rows: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    return search(rows, tmp_path_factory.mktemp("tuned") / "study.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "scores", scores)
+        return search(rows, tmp_path_factory.mktemp("tuned") / "study.jsonl")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring takes seconds; tests of the search itself take figures that are quick, and tell settings apart."""
-
-    def scores(train: Dataset, judge: Dataset, synthetic: Dataset, **options: Any) -> dict[str, Score]:
-        return {name: Score(name, 0.5) for name in ("fidelity", "utility", "privacy")}
 
     def measure(self: Ruler, synthetic: Dataset) -> Figures:
         told = int(sha256(synthetic.table.write_csv().encode()).hexdigest()[:6], 16) / 16**6
@@ -91,7 +95,9 @@ def test_the_judging_rows_have_no_say_in_the_choice(
 # ---------------------------------------------------------------------- the same again
 @pytest.mark.usefixtures("quick")
 def test_a_stopped_search_goes_on_to_the_same_bytes(rows: Dataset, tmp_path: Path) -> None:
-    whole = search(rows, tmp_path / "whole.jsonl", trials=WARM + 3, space=space(["independent"], ["max_bins=2..90"]))
+    whole = search(
+        rows, tmp_path / "whole.jsonl", trials=WARM + 3, target=None, space=space(["independent"], ["max_bins=2..90"])
+    )
     path = tmp_path / "study.jsonl"
 
     def stop(what: str, done: int, total: int) -> None:
@@ -99,11 +105,13 @@ def test_a_stopped_search_goes_on_to_the_same_bytes(rows: Dataset, tmp_path: Pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(rows, path, trials=WARM + 3, space=space(["independent"], ["max_bins=2..90"]), progress=stop)
+        search(
+            rows, path, trials=WARM + 3, target=None, space=space(["independent"], ["max_bins=2..90"]), progress=stop
+        )
     kept = path.read_bytes()
     assert kept.count(b"\n") == 1 + WARM + 1
     path.write_bytes(kept + b'{"trial": 2, "gen')  # the power failed while a line was written
-    again = search(rows, path, trials=WARM + 3, space=space(["independent"], ["max_bins=2..90"]))
+    again = search(rows, path, trials=WARM + 3, target=None, space=space(["independent"], ["max_bins=2..90"]))
     assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert result(again) == result(whole) and page(result(again)) == page(result(whole))
 
@@ -131,12 +139,9 @@ def test_a_study_of_something_else_is_refused_by_name(
     rows: Dataset, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
     path = tmp_path / "study.jsonl"
-    head = {"format": "ehrsatz-study/1", "schema": rows.schema.fingerprint, "rows": "", "sampler": "bayesian"}
-    from ehrsatz.tuning.study import Study, head_of
-
     usual: dict[str, Any] = {"sampler": "bayesian", "target": "outcome", "seed": 1, "train_fraction": 0.5}
     head = head_of(rows, space(["bayesnet", "copula"]).to_dict(), **usual)
-    Study.open(path, head)
+    Study.open(path, head).start()
     before = path.read_bytes()
     with pytest.raises(ScenarioError, match=re.escape(words)):
         search(change.pop("rows", rows), path, **change)
@@ -170,7 +175,9 @@ def test_a_budget_of_nothing_is_refused(rows: Dataset, tmp_path: Path, budget: d
 @pytest.mark.usefixtures("quick")
 def test_minutes_end_a_search_after_at_least_one_trial(rows: Dataset, tmp_path: Path) -> None:
     ticks = iter(range(0, 10_000, 100))
-    found = search(rows, tmp_path / "s", minutes=1, clock=lambda: float(next(ticks)), space=space(["copula"]))
+    found = search(
+        rows, tmp_path / "s", minutes=1, clock=lambda: float(next(ticks)), target=None, space=space(["copula"])
+    )
     assert len(found.trials) == 1 and found.stopped == "the budget of minutes"
 
 
@@ -188,7 +195,7 @@ def test_what_breaks_is_recorded_and_the_search_goes_on(
         usual(self, core, **options)
 
     monkeypatch.setattr(BayesNet, "_fit", fit)
-    found = search(rows, tmp_path / "s", trials=5, space=space(["bayesnet"]), sampler="random")
+    found = search(rows, tmp_path / "s", trials=5, target=None, space=space(["bayesnet"]), sampler="random")
     assert [one.why for one in found.trials] == [
         "out of memory",
         "stopped with FloatingPointError",
@@ -240,7 +247,7 @@ def test_a_target_that_cannot_be_learned_leaves_utility_out_by_name(rows: Datase
 
 # ---------------------------------------------------------------------- figures
 def test_figures_tell_copies_and_shuffled_rows_from_fresh_ones() -> None:
-    whole = make_tidy(450)
+    whole = make_tidy(330)
     learn, rest = whole.split(1 / 3, seed=1)
     choose_, fresh = rest.split(0.5, seed=1)
     ruler = Ruler(learn, choose_, target="outcome", seed=1)
@@ -310,17 +317,21 @@ def test_nothing_to_recommend_is_said(tuned: Tuned) -> None:
     assert told["scenario"] == "" and told["verdict"]["tone"] == "hold" and "Nothing to recommend" in page(told)
 
 
-@pytest.mark.usefixtures("quick")
-def test_two_linked_tables_are_tuned(tidy_linked: Dataset, tmp_path: Path) -> None:
-    many = tidy_linked
-    if many.n_subjects < 80:
-        from conftest import make_tidy_linked
-
-        many = make_tidy_linked(90)
-    found = search(many, tmp_path / "s", target=None, trials=1, space=space(["trees"], ["n_trees=2"]))
+def test_two_linked_tables_are_tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "scores", scores)
+    found = search(make_tidy_linked(84), tmp_path / "s", target=None, trials=1, space=space(["trees"], ["n_trees=2"]))
     assert found.trials[0].figures is not None and found.facts["objectives"] == ["fidelity", "privacy"]
 
 
 def test_run_names_the_best_so_far(tuned: Tuned) -> None:
     assert run.best([]) == ""
     assert run.best(tuned.trials).startswith("best so far: ")
+
+
+@pytest.mark.usefixtures("quick")
+def test_restart_throws_the_trials_away(rows: Dataset, tmp_path: Path) -> None:
+    search(rows, tmp_path / "s", trials=2, target=None, space=space(["copula"]))
+    with pytest.raises(ScenarioError, match="--restart"):
+        search(rows, tmp_path / "s", trials=1, seed=2, target=None, space=space(["copula"]))
+    found = search(rows, tmp_path / "s", trials=1, seed=2, target=None, space=space(["copula"]), restart=True)
+    assert len(found.trials) == 1 and (tmp_path / "s").read_bytes().count(b"\n") == 2

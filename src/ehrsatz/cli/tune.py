@@ -122,7 +122,7 @@ def _tell(told: dict[str, Any], out: Path) -> None:
     show_table(("trial", "generator", "settings", *names, ""), rows)
     failed = sum(one["state"] == "failed" for one in told["trials"])
     n = len(told["trials"])
-    typer.echo(f"{n} trials, {failed} failed, {len(rows)} on the front.")
+    typer.echo(f"{n} trial{'s' if n > 1 else ''}, {failed} failed, {len(rows)} on the front.")
     typer.echo(f"{told['verdict']['heading']}. {told['verdict']['sentence']}")
     if told["search"]["without_utility"]:
         say(f"Note: utility was left out: {told['search']['without_utility']}.")

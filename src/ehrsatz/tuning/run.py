@@ -125,11 +125,12 @@ def tune(
     if sampler == "grid":
         next(space.grid(), None)  # a grid without an end is refused before any work
     parts = Parts.of(real, train_fraction=train_fraction, seed=seed)
+    head = head_of(real, space.to_dict(), sampler=sampler, target=target, seed=seed, train_fraction=train_fraction)
+    record = Study.open(study, head, restart=restart)
     ruler = Ruler(parts.learn, parts.choose, target=target, seed=seed)
     if ruler.without_utility and target is not None:
         warnings.warn(f"Utility is left out of the search: {ruler.without_utility}.", DataWarning, stacklevel=2)
-    head = head_of(real, space.to_dict(), sampler=sampler, target=target, seed=seed, train_fraction=train_fraction)
-    record = Study.open(study, head, restart=restart)
+    record.start()
     until = None if minutes is None else clock() + 60 * minutes
     stopped, made = "the budget of trials", 0
     show(f"trials\t{best(record.trials)}", len(record.trials), trials)

@@ -155,7 +155,7 @@ class Study:
 
     @classmethod
     def open(cls, path: str | Path, head: Mapping[str, Any], *, restart: bool = False) -> Study:
-        """Start a study, or go on with the one that is there.
+        """Look at what there is to go on with; nothing is written before `start`.
 
         Parameters
         ----------
@@ -170,14 +170,11 @@ class Study:
         ------
         ScenarioError
             When the file is no study, or one of something else; all that differs is named.
-        OutputError
-            When the file cannot be written.
         """
         place = Path(path)
         study = cls(place, dict(head))
         if place.exists() and not restart:
             study.trials = _read(place, head)
-        study._write_all()
         return study
 
     def add(self, trial: Trial) -> None:
@@ -191,8 +188,14 @@ class Study:
         except OSError:
             raise _unwritable(self.path) from None
 
-    def _write_all(self) -> None:
-        """Write what is known, without a line that was cut off; the old file stands until the new one is whole."""
+    def start(self) -> None:
+        """Write what is known, without a line that was cut off; the old file stands until the new one is whole.
+
+        Raises
+        ------
+        OutputError
+            When the file cannot be written.
+        """
         partial = self.path.with_name(f".{self.path.name}.part")
         try:
             lines = [_line(self.head), *(_line(one.to_dict()) for one in self.trials)]
