@@ -43,13 +43,13 @@ _running: dict[type[Generator], subprocess.Popen[str]] = {}  # one at most
 
 
 def sample_elsewhere(
-    cls: type[Generator], folder: Path, out: Path, *, n: int, seed: int, first: int = 0
+    method: type[Generator], folder: Path, out: Path, *, n: int, seed: int, first: int = 0
 ) -> list[pl.DataFrame] | str:
     """Load a saved model in another process, and return the tables of its sample, or what went wrong.
 
     Parameters
     ----------
-    cls
+    method
         Class of the model; its module must be importable.
     folder
         The saved model.
@@ -60,8 +60,8 @@ def sample_elsewhere(
     """
     order = {
         "path": sys.path,
-        "module": cls.__module__,
-        "name": cls.__qualname__,
+        "module": method.__module__,
+        "name": method.__qualname__,
         "folder": str(folder),
         "out": str(out),
         "n": n,
@@ -69,7 +69,7 @@ def sample_elsewhere(
         "first": first,
     }
     with _guard:
-        process = _process(cls)
+        process = _process(method)
         assert process.stdin is not None and process.stdout is not None
         try:
             process.stdin.write(json.dumps(order) + "\n")
@@ -85,17 +85,17 @@ def sample_elsewhere(
     return fault or [pl.read_ipc(path.read_bytes()) for path in paths]
 
 
-def _process(cls: type[Generator]) -> subprocess.Popen[str]:
-    if cls not in _running:
+def _process(method: type[Generator]) -> subprocess.Popen[str]:
+    if method not in _running:
         stop()
-        _running[cls] = subprocess.Popen(
+        _running[method] = subprocess.Popen(
             [sys.executable, "-c", _CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-    return _running[cls]
+    return _running[method]
 
 
 @atexit.register
