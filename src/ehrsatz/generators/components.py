@@ -101,8 +101,8 @@ def learn_normals(turned: Floats, whose: Ints, n: int) -> tuple[Floats, Floats]:
     mean, spread = np.zeros((n, turned.shape[1])), np.ones((n, turned.shape[1]))
     some = np.arange(0, len(whose), max(1, len(whose) // _TRIAL_ROWS))
     for s in range(turned.shape[1]):
-        first = np.bincount(whose, turned[:, s], minlength=n)
-        second = np.bincount(whose, turned[:, s] ** 2, minlength=n)
+        first: Floats = np.bincount(whose, turned[:, s], minlength=n).astype(np.float64)
+        second: Floats = np.bincount(whose, turned[:, s] ** 2, minlength=n).astype(np.float64)
         centre = turned[:, s].mean()
         inside = np.maximum(second - first**2 / np.maximum(held, 1), 0.0).sum()
         within = max(inside / max(len(whose) - n, 1), _LEAST_SPREAD**2)
@@ -110,7 +110,7 @@ def learn_normals(turned: Floats, whose: Ints, n: int) -> tuple[Floats, Floats]:
             turned[some, s], first[whose[some]], second[whose[some]], held[whose[some]], centre, within
         )
         mean[:, s], spread[:, s] = _estimate(first, second, held, centre, within, towards, steady)
-    return np.round(mean, 5), np.round(np.maximum(spread, _LEAST_SPREAD), 5)
+    return np.asarray(np.round(mean, 5)), np.asarray(np.round(np.maximum(spread, _LEAST_SPREAD), 5), dtype=np.float64)
 
 
 def _estimate(

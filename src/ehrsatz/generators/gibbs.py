@@ -9,11 +9,11 @@ Reference: Park, Ghosh and Shankar, Perturbed Gibbs samplers for generating larg
 data, ICHI 2013, arXiv:1312.5370; Heckerman et al., Dependency networks, JMLR 1 (2000) (sweeps over conditionals that
 were learned one by one).
 
-What differs from the paper: the hashes are small trees over the columns that tell most about the column, grown on one
-half of the subjects and counted on the other, instead of random ones; the perturbation alpha draws a bucket towards the
-bucket around it instead of the uniform distribution; no chain begins at a real row. Of smooth numbers the table holds
-the residual of the linear prediction from the other smooth numbers, in groups. Columns that are missing together are
-missing or not as one variable of the chain.
+What differs from the paper: the hashes are small trees over the columns that tell most about the column, each grown
+on another half of the subjects and counted on all, instead of random ones; the perturbation alpha draws a bucket
+towards the bucket around it instead of the uniform distribution; no chain begins at a real row. Of smooth numbers the
+table holds the residual of the linear prediction from the other smooth numbers, in groups. Columns that are missing
+together are missing or not as one variable of the chain.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from ehrsatz.codecs.window import Window, decode_window, open_window
 from ehrsatz.dataset import Dataset
 from ehrsatz.generators.base import Generator, Given, Progress
 from ehrsatz.generators.hashes import Hash, learn_hash
-from ehrsatz.generators.latents import Atoms, Floats, Ints, Latents, learn_latents, pairwise, positive
-from ehrsatz.generators.order import mutual_information
+from ehrsatz.generators.latents import Floats, Ints, Latents, learn_latents, pairwise, positive
 from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import stream, uniforms
 
 _MISSING = -9.0  # what a hash sees of a missing smooth number
 _ROWS = 10_000  # rows that a hash is grown on, at most
 _RANKS = np.linspace(0.0, 1.0, 201)  # at which the chain's own margins are kept
+_INFORMED = 5_000  # rows on which dependence is measured
 _TRIAL = 2_000  # rows that these margins are read from
 _RESIDUALS = 24  # most groups of residuals
 
@@ -78,11 +78,12 @@ class Gibbs(Generator):
     code_: TableCode
     latents_: Latents
     slopes_: tuple[Floats, Floats]  # of each smooth column on those before it, and on all others, (S, S) each
+    spreads_: Floats  # around these predictions where a score is missing, (2, S)
     edges_: tuple[Floats, Floats]  # of the groups of residuals, (S, K + 1) each
     hashes_: dict[str, Hash]  # "<turn> <variable>": column d, or gate g as D + g; turn 0 is the first pass
     ranks_: Floats  # scores at the quantiles of the chain, (S, 201)
 
-    def __init__(self, *, sweeps: int = 4, hashes: int = 2, alpha: float = 2.0, leaf: int = 6, looks: int = 16) -> None:
+    def __init__(self, *, sweeps: int = 2, hashes: int = 2, alpha: float = 2.0, leaf: int = 6, looks: int = 16) -> None:
         self.sweeps = sweeps
         self.hashes = hashes
         self.alpha = alpha
@@ -95,12 +96,13 @@ class Gibbs(Generator):
         atoms, position = place_table(self.code_, core.table)
         self.latents_, codes, scores = learn_latents(self.code_, atoms, position, seed=seed, name=self.name)
         smooth = list(self.latents_.smooth)
-        self.slopes_ = _slopes(positive(*pairwise(scores, codes[:, smooth] > 0)))
-        self.edges_ = tuple(_edges(scores - scores @ slope.T, codes[:, smooth] > 0) for slope in self.slopes_)  # type: ignore[assignment]
+        here = codes[:, smooth] > 0
+        before, others, self.spreads_ = _slopes(positive(*pairwise(scores * here, here)))
+        self.slopes_ = (before, others)
+        self.edges_ = tuple(_edges(scores - scores @ slope.T, here) for slope in self.slopes_)  # type: ignore[assignment]
         state = self._state_of(codes, scores)
-        information = mutual_information(_coarse(codes, scores, smooth))
+        information = self._information(_coarse(codes, scores, smooth), codes)
         self.hashes_ = {}
-        n_columns = codes.shape[1]
         for turn in range(self.hashes + 1):
             for variable in self._order():
                 self.hashes_[f"{turn} {variable}"] = self._learn(
@@ -111,7 +113,6 @@ class Gibbs(Generator):
         if smooth:
             trial = self._chain(_TRIAL, seed, 0, None, "margins")[1]
             self.ranks_ = np.round(_rising(np.quantile(trial, _RANKS, axis=0).T), 5)
-        assert n_columns == len(self.code_.names)
 
     def _sample(self, n: int, *, seed: int, given: Given | None, first: int) -> dict[str, pl.DataFrame]:
         window = None
@@ -137,7 +138,7 @@ class Gibbs(Generator):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         facts = {"names": list(self.names_), "code": self.code_.to_dict()}
-        arrays: dict[str, NDArray[Any]] = {"ranks": self.ranks_}
+        arrays: dict[str, NDArray[Any]] = {"ranks": self.ranks_, "spreads": self.spreads_}
         arrays |= {f"slope_{k}": one for k, one in enumerate(self.slopes_)}
         arrays |= {f"edges_{k}": one for k, one in enumerate(self.edges_)}
         arrays |= {f"latents_{name}": one for name, one in self.latents_.arrays().items()}
@@ -149,7 +150,7 @@ class Gibbs(Generator):
         self.names_, self.code_ = tuple(facts["names"]), TableCode.from_dict(facts["code"])
         own = {name.removeprefix("latents_"): one for name, one in arrays.items() if name.startswith("latents_")}
         self.latents_ = Latents.from_arrays(own, len(self.code_.names))
-        self.ranks_ = arrays["ranks"]
+        self.ranks_, self.spreads_ = arrays["ranks"], arrays["spreads"]
         self.slopes_ = (arrays["slope_0"], arrays["slope_1"])
         self.edges_ = (arrays["edges_0"], arrays["edges_1"])
         self.hashes_ = {}
@@ -174,6 +175,25 @@ class Gibbs(Generator):
         for place, d in enumerate(self.latents_.smooth):
             state[:, d] = np.where(codes[:, d] == 0, _MISSING, scores[:, place])
         return state
+
+    def _information(self, coarse: list[tuple[Ints, int]], codes: Ints) -> Floats:
+        """Return the mutual information in nats of each variable with each column, (D + G, D).
+
+        Of a column over the rows where it is present: what is missing together says nothing of values.
+        """
+        groups = self.latents_.missing.groups
+        out = np.zeros((len(coarse) + self.latents_.missing.n_groups, len(coarse)))
+        for variable in self._order():
+            if variable < len(coarse):
+                rows = np.flatnonzero(codes[:, variable] > 0)[:_INFORMED]
+                own, size = coarse[variable][0][rows], coarse[variable][1]
+            else:
+                rows = np.arange(min(len(codes), _INFORMED))
+                own, size = (codes[rows, groups.index(variable - len(coarse))] == 0).astype(np.int64), 2
+            for d, (other, width) in enumerate(coarse):
+                joint = np.bincount(own * width + other[rows], minlength=size * width).reshape(size, width)
+                out[variable, d] = _information_of(joint)
+        return np.round(out, 9)
 
     def _learn(
         self,
@@ -205,7 +225,7 @@ class Gibbs(Generator):
                 size = int(self.latents_.tables[variable].max(initial=1))
                 target, ordered = codes[:, variable] - 1, size > 2
         others = [d for d in range(n_columns) if d not in own and (turn > 0 or d < own[0])]
-        others = sorted(others, key=lambda d: (-information[own[0], d], d))[: self.looks]
+        others = sorted(others, key=lambda d: (-information[variable, d], d))[: self.looks]
         order = rows[stream(seed, self.name, "split", turn, variable).permutation(len(rows))]
         half = min(len(order) // 2, _ROWS)
         return learn_hash(
@@ -214,7 +234,7 @@ class Gibbs(Generator):
             target,
             max(size, 1),
             grown=np.sort(order[:half]),
-            counted=np.sort(order[half:]),
+            counted=np.sort(order),
             ordered=ordered,
             leaf=self.leaf,
             alpha=self.alpha,
@@ -241,20 +261,15 @@ class Gibbs(Generator):
                     g = variable - n_columns
                     gone[:, g] = u >= chance[:, 0] / chance.sum(axis=1)
                     _keep_present(gone, window, g, groups)
-                    members = [d for d in range(n_columns) if groups[d] == g]
+                    continue
+                absent = gone[:, groups[variable]]  # group -1, never missing, is the last
+                if variable in smooth:
+                    self._draw_score(variable, min(which, 1), chance, u, scores, absent, window)
+                    codes[:, variable] = np.where(absent, 0, 1)
+                    state[:, variable] = np.where(absent, _MISSING, scores[:, smooth.index(variable)])
                 else:
-                    members = [variable]
-                    if variable in smooth:
-                        self._draw_score(variable, min(which, 1), chance, u, scores, window)
-                        codes[:, variable] = 1
-                    else:
-                        codes[:, variable] = self._draw_code(variable, chance, u, window)
-                for d in members:
-                    absent = gone[:, groups[d]] if groups[d] >= 0 else np.zeros(n, dtype=bool)
-                    if variable < n_columns:
-                        codes[absent, d] = 0
-                        shown = scores[:, smooth.index(d)] if d in smooth else codes[:, d]
-                        state[:, d] = np.where(absent & (d in smooth), _MISSING, shown)
+                    codes[:, variable] = np.where(absent, 0, self._draw_code(variable, chance, u, window))
+                    state[:, variable] = codes[:, variable]
         return codes, scores
 
     def _draw_code(self, d: int, chance: Floats, u: Floats, window: Window | None) -> Ints:
@@ -271,7 +286,16 @@ class Gibbs(Generator):
             drawn = np.where(fixed >= 0, self.latents_.tables[d][np.maximum(fixed, 0)], drawn)
         return drawn
 
-    def _draw_score(self, d: int, kind: int, chance: Floats, u: Floats, scores: Floats, window: Window | None) -> None:
+    def _draw_score(
+        self,
+        d: int,
+        kind: int,
+        chance: Floats,
+        u: Floats,
+        scores: Floats,
+        gone: NDArray[np.bool_],
+        window: Window | None,
+    ) -> None:
         """Draw a smooth column's scores: linear prediction plus a residual of the row's bucket, in place."""
         place = self.latents_.smooth.index(d)
         edges, slope = self.edges_[kind][place], self.slopes_[kind][place]
@@ -300,6 +324,8 @@ class Gibbs(Generator):
                 start = np.where(pick == k, _mass(bounds, edges, end - centre), start)
             u = np.clip(start + u * total[:, -1] - before, 0, 1)
         drawn = centre + _inverse(bounds, edges, u)
+        # a missing score is drawn as those were that the tables learned from
+        drawn = np.where(gone, centre + self.spreads_[kind, place] * ndtri(np.clip(u, 1e-12, 1 - 1e-12)), drawn)
         if low is not None and high is not None:
             drawn = np.clip(drawn, low[pick], high[pick])
         if window is not None and d in window.fixed:
@@ -326,16 +352,18 @@ def _keep_present(gone: NDArray[np.bool_], window: Window | None, g: int, groups
             gone[:, g] &= False if d in window.share else window.fixed[d] < 0
 
 
-def _slopes(correlation: Floats) -> tuple[Floats, Floats]:
-    """Return the slopes of each score on those before it, and on all others, (S, S) each."""
+def _slopes(correlation: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the slopes of each score on those before it, and on all others, (S, S) each, and the spreads, (2, S)."""
     size = len(correlation)
     before, all_ = np.zeros((size, size)), np.zeros((size, size))
     inverse = np.linalg.inv(correlation) if size else correlation
+    spreads = np.ones((2, size))
     for s in range(size):
         before[s, :s] = np.linalg.solve(correlation[:s, :s], correlation[:s, s])
         all_[s] = -inverse[s] / inverse[s, s]
         all_[s, s] = 0.0
-    return np.round(before, 8), np.round(all_, 8)
+        spreads[:, s] = 1 - before[s, :s] @ correlation[:s, s], 1 / inverse[s, s]
+    return np.round(before, 8), np.round(all_, 8), np.asarray(np.sqrt(np.maximum(spreads, 1e-9)), dtype=np.float64)
 
 
 def _edges(residuals: Floats, here: NDArray[np.bool_]) -> Floats:
@@ -372,7 +400,17 @@ def _inverse(bounds: Floats, edges: Floats, u: Floats) -> Floats:
     return edges[group] + np.clip(part, 0, 1) * (edges[group + 1] - edges[group])
 
 
-def _coarse(codes: Ints, scores: Floats, smooth: list[int]) -> list[tuple[Atoms, int]]:
+def _information_of(joint: Ints) -> float:
+    """Return the mutual information of a table of counts in nats, corrected for chance (Miller 1955)."""
+    n = max(int(joint.sum()), 1)
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    expected = np.outer(rows, columns) / n
+    seen = joint > 0
+    found = float((joint[seen] * np.log(joint[seen] / expected[seen])).sum()) / n
+    return found - ((rows > 0).sum() - 1) * ((columns > 0).sum() - 1) / (2 * n)
+
+
+def _coarse(codes: Ints, scores: Floats, smooth: list[int]) -> list[tuple[Ints, int]]:
     """Return every column in at most about 20 groups, for measuring dependence."""
     out = []
     for d in range(codes.shape[1]):
@@ -383,5 +421,5 @@ def _coarse(codes: Ints, scores: Floats, smooth: list[int]) -> list[tuple[Atoms,
         size = int(column.max(initial=0)) + 1
         if size > 24:
             column, size = column * 24 // size, 24
-        out.append((column.astype(np.int32), size))
+        out.append((column, size))
     return out

@@ -1,7 +1,7 @@
 """Hashes of a row, and a smoothed table of one variable for every bucket of a hash.
 
-A hash is a small tree over the other variables, grown on one half of the subjects: rows that mean the same for the
-variable fall into the same bucket. The other half is counted. A bucket's distribution is drawn towards that of the
+A hash is a small tree over the other variables, grown on some of the subjects: rows that mean the same for the
+variable fall into the same bucket. A bucket's distribution is drawn towards that of the
 bucket around it by alpha subjects' worth, and so on up to the margin; a bucket of fewer than five subjects has that of
 the bucket around it.
 
@@ -13,7 +13,7 @@ ICML 2022, arXiv:2202.00858.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Hash:
     right: Ints
     table: NDArray[np.float32]
 
-    FIELDS = ("looks", "feature", "threshold", "left", "right", "table")
+    FIELDS: ClassVar = ("looks", "feature", "threshold", "left", "right", "table")
 
     def bucket(self, state: Features) -> Ints:
         """Return the leaf of each row of (R, V)."""
@@ -62,8 +62,10 @@ class Hash:
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]], name: str) -> Hash:
         """Read what `arrays` gave."""
-        parts = [arrays[f"{name}.{field}"] for field in cls.FIELDS]
-        return cls(*(one.astype(np.int64) if one.dtype == np.int32 else one for one in parts))
+        looks, feature, left, right = (
+            arrays[f"{name}.{field}"].astype(np.int64) for field in ("looks", "feature", "left", "right")
+        )
+        return cls(looks, feature, arrays[f"{name}.threshold"], left, right, arrays[f"{name}.table"])
 
 
 def learn_hash(

@@ -130,7 +130,7 @@ class Latents:
 
     def turn(self, scores: Floats) -> Floats:
         """Return the scores without correlation, (R, S)."""
-        return np.linalg.solve(self.root, scores.T).T if len(self.smooth) else scores
+        return np.asarray(np.linalg.solve(self.root, scores.T).T, dtype=np.float64) if len(self.smooth) else scores
 
     def unturn(self, plain: Floats) -> Floats:
         """Undo `turn`, adding up in one order whatever the number of rows."""
@@ -215,7 +215,7 @@ def is_smooth(code: Any, share: Floats, n: int) -> bool:
 
 
 def pairwise(scores: Floats, here: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the correlation of every pair of scores where both are present, and how many rows that is."""
+    """Return the correlation of every pair of scores (0 where missing) over rows with both, and how many these are."""
     seen = here.astype(np.float64)
     pairs = np.maximum(seen.T @ seen, 1.0)
     mean = (scores.T @ seen) / pairs

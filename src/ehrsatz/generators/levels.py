@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Levels:
     count: Ints
     weight: float
 
-    FIELDS = ("margin", "low", "high", "start", "code", "count")
+    FIELDS: ClassVar = ("margin", "low", "high", "start", "code", "count")
 
     @cached_property
     def _total(self) -> Ints:
@@ -74,8 +74,8 @@ class Levels:
         out = np.empty(len(component), dtype=np.int64)
         rows = np.flatnonzero(u < part)
         own = component[rows]
-        at = self._below[self.low[own]] + u[rows] / part[rows] * mass[rows]
-        out[rows] = np.clip(np.searchsorted(self._below, at, side="right") - 1, self.low[own], self.high[own])
+        spot = self._below[self.low[own]] + u[rows] / part[rows] * mass[rows]
+        out[rows] = np.clip(np.searchsorted(self._below, spot, side="right") - 1, self.low[own], self.high[own])
         rows = np.flatnonzero(u >= part)
         fresh = np.floor((u[rows] - part[rows]) / (1 - part[rows]) * held[rows])
         first = self._total[self.start[component[rows]]]
@@ -102,9 +102,8 @@ class Levels:
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]], d: int) -> Levels:
         """Read column d from what `arrays` gave."""
-        parts = {name: arrays[f"{name}_{d}"] for name in cls.FIELDS}
-        wide = {name: one if name == "margin" else one.astype(np.int64) for name, one in parts.items()}
-        return cls(**wide, weight=float(arrays[f"weight_{d}"][0]))
+        low, high, start, code, count = (arrays[f"{name}_{d}"].astype(np.int64) for name in cls.FIELDS[1:])
+        return cls(arrays[f"margin_{d}"], low, high, start, code, count, float(arrays[f"weight_{d}"][0]))
 
 
 def learn_levels(
@@ -138,4 +137,4 @@ def learn_levels(
     prior = margin[key[some] % size] / np.maximum(whole._mass[owner], 1e-300)
     own, held = count[some], whole.held[owner]
     fits = [float((own * np.log((own - 1 + weight * prior + 1e-9) / (held - 1 + weight))).sum()) for weight in _WEIGHTS]
-    return Levels(*(getattr(whole, name) for name in Levels.FIELDS), _WEIGHTS[int(np.argmax(np.round(fits, 6)))])
+    return replace(whole, weight=_WEIGHTS[int(np.argmax(np.round(fits, 6)))])

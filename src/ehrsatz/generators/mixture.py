@@ -69,8 +69,9 @@ class Mixture:
             gone = gate.draw(component, u[:, n_columns + g]) > 0
             if present is not None:
                 gone &= ~present[:, g]
-            for d in np.flatnonzero(np.array(self.latents.missing.groups) == g):
-                codes[gone, d] = 0
+            for d, own in enumerate(self.latents.missing.groups):
+                if own == g:
+                    codes[gone, d] = 0
         far = u[:, n_columns + n_gates : n_columns + n_gates + len(self.latents.smooth)]
         plain = self.mean[component] + self.spread[component] * ndtri(np.clip(far, 1e-12, 1 - 1e-12))
         return codes, self.latents.unturn(plain)
@@ -308,7 +309,7 @@ class Mixture:
         inner = np.einsum("rs,hs,gs->rhg", scaled, root[held], root[held])
         cross = np.einsum("rs,hs,s->rh", scaled, root[held], root[place])
         slope = np.linalg.solve(inner + 1e-12 * np.eye(len(held)), cross[..., None])[..., 0]
-        centre = mean[:, place] + (slope * (out[np.ix_(rows, held)] - mean[:, held])).sum(axis=1)
+        centre = mean[:, place] + (slope * (out[rows][:, held] - mean[:, held])).sum(axis=1)
         return centre, np.sqrt(np.maximum(spread[:, place] ** 2 - (slope * cross).sum(axis=1), 1e-8))
 
     def _shift(self, out: Floats, rows: Ints, component: Ints, held: list[int], place: int, target: Floats) -> None:
