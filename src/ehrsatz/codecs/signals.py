@@ -171,7 +171,13 @@ class SignalCode:
 
 
 def learn_signals(
-    code: TableCode, atoms: Ints, values: Floats, *, scheme: str = "quantile", rng: np.random.Generator
+    code: TableCode,
+    atoms: Ints,
+    values: Floats,
+    *,
+    scheme: str = "quantile",
+    rng: np.random.Generator,
+    whole: bool = False,
 ) -> SignalCode:
     """Learn how to show each column.
 
@@ -182,12 +188,13 @@ def learn_signals(
     values : shape (R, D), cells of numbers and dates as floats (`to_floats`), anything elsewhere; scheme "modes" alone.
     scheme : "quantile" or "modes", for numbers of more than a few atoms.
     rng : for the mixtures of "modes".
+    whole : whether levels of many kinds stay one channel.
     """
     signals = []
     for d, (one, share) in enumerate(zip(code.codes, frequencies(code, atoms))):
         has_missing = bool(share[-1] > 0) or one.n_atoms == 0
         if isinstance(one, CategoryCode) or one.n_atoms <= FEW:
-            if isinstance(one, CategoryCode) and one.n_atoms > MANY:
+            if isinstance(one, CategoryCode) and one.n_atoms > MANY and not whole:
                 tree = learn_hierarchy(one.levels, one.n_atoms)
                 signals.append(Signal("tree", one.n_atoms, has_missing, hierarchy=tree))
             else:

@@ -40,7 +40,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 _OFFSET, _END = 0.008, 0.999  # of the schedule; the very end, where nothing is left, is not reached
-_TESTS = 2_048  # noised held-out rows that a score is the mean of
+_TESTS = 1_024  # noised held-out rows that a score is the mean of
 _KNOWN = 0.5  # share of training rows of which some columns are shown clean
 
 
@@ -52,7 +52,7 @@ class Diffusion(Network):
     steps
         Steps from noise to a row; fewer are faster, more are truer. May be changed without learning anew.
     width, depth
-        Width of the network (None: 128, from 2,000 rows 192) and number of its residual blocks.
+        Width of the network (None: 64, from 200 rows 128, from 2,000 rows 192) and number of its residual blocks.
     dropout
         Share of hidden units left out in training.
     epochs, batch, rate, device, checkpoint, start
@@ -62,6 +62,7 @@ class Diffusion(Network):
     name = "diffusion"
     reference = "TabDDPM: Kotelnikov et al., ICML 2023, arXiv:2209.15421"
     conditions = True
+    whole: ClassVar[bool] = True
     ranges: ClassVar = {**COMMON, "steps": (2, 1000), "width": (4, 8192), "depth": (1, 64), "dropout": (0, 0.9)}
 
     knots_: Floats  # of the calibration, (C, M)
@@ -97,7 +98,7 @@ class Diffusion(Network):
         return {
             "margins": [np.round(one, 6).tolist() for one in level_margins(self.signals_, rows.levels)],
             "shares": [np.round(one, 6).tolist() for one in frequencies(self.code_, rows.atoms)],
-            "width": self.width or (128 if len(rows) < 2_000 else 192),
+            "width": self.width or (64 if len(rows) < 200 else 128 if len(rows) < 2_000 else 192),
         }
 
     def _build(self) -> torch.nn.Module:
@@ -107,8 +108,8 @@ class Diffusion(Network):
         from ehrsatz.generators.training import Plan
 
         batch = int(np.clip(n, 8, 256))
-        epochs = max(1, round(float(np.clip(30 * n**0.5, 300, 4_000)) * batch / n))
-        return Plan(epochs, batch, self.rate, schedule="cosine", every=max(1, epochs // 40), average=0.99)
+        epochs = max(1, round(float(np.clip(25 * n**0.5, 100, 4_000)) * batch / n))
+        return Plan(epochs, batch, self.rate, schedule="cosine", every=max(1, epochs // 25), patience=8, average=0.99)
 
     def _trainee(self, learn: Rows, held: Rows, plan: Plan, place: torch.device) -> Trainee:
         return trainee(self, learn, held, plan, place)
@@ -117,7 +118,7 @@ class Diffusion(Network):
         from ehrsatz.generators.nets import BLOCK
 
         values, levels = [], []
-        for first in range(0, int(np.clip(len(rows), 1_024, 4_096)), BLOCK):
+        for first in range(0, int(np.clip(2 * len(rows), 512, 4_096)), BLOCK):
             u = uniforms(seed, self.name, "calibrate", n=BLOCK, width=self._width(), first=first)
             value, level = self._undo(u, None)
             values.append(value)

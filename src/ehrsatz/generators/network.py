@@ -81,6 +81,7 @@ class Network(Generator):
     handles = frozenset({"static"})
     least: ClassVar[int] = 40
     scheme: ClassVar[str] = "quantile"  # how numbers are shown, see `codecs.signals`
+    whole: ClassVar[bool] = False  # whether codes of many levels are one channel, not group and place
     adapts: ClassVar[float] = 0.3  # factor on the learning rate when learning starts from a saved model
 
     epochs: int | None
@@ -269,7 +270,11 @@ class Network(Generator):
                 if table[name].is_numeric:
                     cells[:, d] = to_floats(frame[name])
         rng = stream(seed, self.name, "signals")
-        learned = before.signals_ if before else learn_signals(self.code_, atoms, cells, scheme=self.scheme, rng=rng)
+        learned = (
+            before.signals_
+            if before
+            else learn_signals(self.code_, atoms, cells, scheme=self.scheme, rng=rng, whole=self.whole)
+        )
         self.signals_ = learned
         values, levels = encode_signals(learned, atoms, position, cells, u=rng.random(atoms.shape))
         return Rows(atoms, position, values, levels)

@@ -36,7 +36,7 @@ class Segments(nn.Module):
     starts: Tensor
     member: Tensor
     last: Tensor
-    sizes: Tensor
+    channel: Tensor
     share: Tensor
     bounds: Tensor
 
@@ -60,7 +60,7 @@ class Segments(nn.Module):
             ("member", member),
             ("share", flat.astype(np.float32)),
             ("bounds", running),
-            ("sizes", sizes),
+            ("channel", channel),
         ):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
@@ -71,16 +71,15 @@ class Segments(nn.Module):
         return torch.minimum(found, self.last) - self.starts
 
     def draw(self, logits: Tensor, u: Tensor) -> Tensor:
-        """Draw a level per channel from logits (B, S) by uniforms (B, K) of double precision: (B, K)."""
+        """Draw a level per channel from logits (B, S) by uniforms (B, K): (B, K)."""
         if not self.n_levels:
             return torch.zeros(u.shape, dtype=torch.long)
-        weight = logits.clamp(-MOST, MOST).double()
-        weight = (weight - weight.amax(dim=1, keepdim=True)).exp()
-        total = weight @ self.member.double()  # (B, K)
-        # equal weight for all channels: none drowns in the running sum of the others
-        running = (weight / total.repeat_interleave(self.sizes, dim=1)).cumsum(dim=1)
-        at = torch.arange(self.n_levels) + u
-        return torch.minimum(torch.searchsorted(running, at, right=True), self.last) - self.starts
+        weight = logits.clamp(-MOST, MOST).exp()
+        total = weight @ self.member  # (B, S) -> (B, K)
+        # every channel weighs 1 in the running sum, so that none drowns in the others
+        running = (weight / total[:, self.channel]).cumsum(dim=1)
+        at = torch.arange(self.n_levels) + u.float()
+        return torch.searchsorted(running, at, right=True).clamp(self.starts, self.last) - self.starts
 
     def finish(self, logits: Tensor, levels: Tensor, u: Tensor) -> NDArray[np.int32]:
         """Return drawn levels as they leave the network: places that their group lacks are drawn anew."""
