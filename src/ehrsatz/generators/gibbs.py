@@ -39,6 +39,7 @@ _ROWS = 10_000  # rows that a hash is grown on, at most
 _RANKS = np.linspace(0.0, 1.0, 201)  # at which the chain's own margins are kept
 _INFORMED = 5_000  # rows on which dependence is measured
 _TRIAL = 2_000  # rows that these margins are read from
+_FEW = 100  # present scores from which margins are read
 _RESIDUALS = 24  # most groups of residuals
 
 
@@ -111,8 +112,12 @@ class Gibbs(Generator):
             progress("hashes", turn + 1, self.hashes + 1)
         self.ranks_ = np.tile(ndtri(np.clip(_RANKS, 1e-4, 1 - 1e-4)), (len(smooth), 1))
         if smooth:
-            trial = self._chain(_TRIAL, seed, 0, None, "margins")[1]
-            self.ranks_ = np.round(_rising(np.quantile(trial, _RANKS, axis=0).T), 5)
+            drawn, trial = self._chain(_TRIAL, seed, 0, None, "margins")
+            for place, d in enumerate(smooth):  # the margin of the data is that of present cells
+                own = trial[drawn[:, d] > 0, place]
+                if len(own) >= _FEW:
+                    self.ranks_[place] = np.quantile(own, _RANKS)
+            self.ranks_ = np.round(_rising(self.ranks_), 5)
 
     def _sample(self, n: int, *, seed: int, given: Given | None, first: int) -> dict[str, pl.DataFrame]:
         window = None
@@ -257,13 +262,20 @@ class Gibbs(Generator):
                 one = self.hashes_[f"{which} {variable}"]
                 u = uniforms(seed, self.name, name, turn, variable, n=n, width=1, first=first)[:, 0]
                 chance = one.table[one.bucket(state)].astype(np.float64)  # (n, K)
+                asked = turn == 0 and window is not None and variable in window.share
+                if asked:  # a band is entered by its margin, not from the near end: what comes before follows
+                    chance = np.repeat(one.table[:1].astype(np.float64), n, axis=0)
                 if variable >= n_columns:
                     g = variable - n_columns
                     gone[:, g] = u >= chance[:, 0] / chance.sum(axis=1)
                     _keep_present(gone, window, g, groups)
                     continue
                 absent = gone[:, groups[variable]]  # group -1, never missing, is the last
-                if variable in smooth:
+                if variable in smooth and window is not None and asked:
+                    scores[:, smooth.index(variable)] = self._from_margin(variable, u, window.share[variable])
+                    codes[:, variable] = 1
+                    state[:, variable] = scores[:, smooth.index(variable)]
+                elif variable in smooth:
                     self._draw_score(variable, min(which, 1), chance, u, scores, absent, window)
                     codes[:, variable] = np.where(absent, 0, 1)
                     state[:, variable] = np.where(absent, _MISSING, scores[:, smooth.index(variable)])
@@ -334,6 +346,13 @@ class Gibbs(Generator):
             rank = floor[at] + window.position[d] * (floor[at + 1] - floor[at])
             drawn = np.where(fixed >= 0, np.interp(rank, _RANKS, self.ranks_[place]), drawn)
         scores[:, place] = drawn
+
+    def _from_margin(self, d: int, u: Floats, share: Floats) -> Floats:
+        """Return scores of a smooth column from its margin within allowed shares of atoms, (n,)."""
+        at, inside = self.latents_.atoms(d, np.ones(len(u), dtype=np.int64), u, share)
+        floor = self.latents_.floors(d)
+        rank = floor[at] + inside * (floor[at + 1] - floor[at])
+        return np.interp(rank, _RANKS, self.ranks_[self.latents_.smooth.index(d)])
 
     def _band(self, d: int, share: Floats) -> tuple[Floats, Floats]:
         """Return the ends of the runs of allowed atoms of a smooth column, as scores."""

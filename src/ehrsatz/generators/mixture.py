@@ -116,11 +116,14 @@ class Mixture:
     def _ranks(self) -> Floats:
         """Distribution function of each smooth column's score at the grid, (S, G), rising strictly from 0 to 1."""
         step = max(1, len(self.share) // _PARTS)
-        share = self.share[::step] / self.share[::step].sum()
         mean, spread = (one[::step] for one in self._marginal)
         out = np.empty((len(self.latents.smooth), len(_GRID)))
         for place in range(len(out)):
-            inner = share @ ndtr((_GRID - mean[:, place, None]) / spread[:, place, None])
+            g = self.latents.missing.groups[self.latents.smooth[place]]
+            share = self.share[::step]
+            if g >= 0:  # the margin of the data is that of present cells
+                share = share * self.gates[g].chance(np.arange(0, len(self.share), step), np.array([0]))[:, 0]
+            inner = share / share.sum() @ ndtr((_GRID - mean[:, place, None]) / spread[:, place, None])
             inner = np.maximum.accumulate(np.round(inner, 9)) + 1e-9 * np.arange(len(_GRID))
             out[place] = (inner - inner[0]) / (inner[-1] - inner[0])
         return out
