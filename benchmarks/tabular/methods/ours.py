@@ -55,6 +55,8 @@ class OursNetwork(Ours):
     """A generator that learns with torch, which is then imported where imports are counted, as for peers."""
 
     def start(self) -> None:
-        """Import torch beside the package; how many threads it uses is left to the package."""
+        """Import torch and the forests of the held-out score; how many threads torch uses is left to the package."""
+        import sklearn.ensemble  # noqa: F401
+
         import_torch()
         super().start()
