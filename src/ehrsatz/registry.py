@@ -21,6 +21,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "copula": "ehrsatz.generators.copula:Copula",
         "bayesnet": "ehrsatz.generators.bayesnet:BayesNet",
         "vae": "ehrsatz.generators.vae:Vae",
+        "vaegan": "ehrsatz.generators.vaegan:VaeGan",
         "gan": "ehrsatz.generators.gan:Gan",
         "diffusion": "ehrsatz.generators.diffusion:Diffusion",
         "autoregressive": "ehrsatz.generators.autoregressive:Autoregressive",
