@@ -23,6 +23,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vae": "ehrsatz.generators.vae:Vae",
         "vaegan": "ehrsatz.generators.vaegan:VaeGan",
         "gan": "ehrsatz.generators.gan:Gan",
+        "medgan": "ehrsatz.generators.medgan:MedGan",
         "diffusion": "ehrsatz.generators.diffusion:Diffusion",
         "autoregressive": "ehrsatz.generators.autoregressive:Autoregressive",
         "forest": "ehrsatz.generators.forest:Forest",
