@@ -47,7 +47,7 @@ class Kde(Generator):
     Parameters
     ----------
     group
-        Fewest subjects of a group, never under five.
+        Fewest subjects of a group, never under five; None means 10, or more from 1,200 subjects on (42 of 20,000).
     cuts
         Averaged cuts into groups; None means 12, or fewer from 8,000 subjects on.
     """
@@ -63,7 +63,7 @@ class Kde(Generator):
     code_: TableCode
     mixture_: Mixture
 
-    def __init__(self, *, group: int = 10, cuts: int | None = None) -> None:
+    def __init__(self, *, group: int | None = None, cuts: int | None = None) -> None:
         self.group = group
         self.cuts = cuts
 
@@ -75,10 +75,11 @@ class Kde(Generator):
         axes = _axes(codes, scores)
         rows = np.arange(len(codes))
         groups: list[tuple[Ints, Ints]] = []
+        least = self.group or max(2 * MIN_SUBJECTS, round(0.3 * len(codes) ** 0.5))
         n_cuts = self.cuts or int(np.clip(_COUNTED // max(len(codes), 1), 4, 12))
         for turn in range(n_cuts):
             weight = stream(seed, self.name, "cut", turn).random(axes.shape[1])
-            groups.append((rows, cut(axes * weight, self.group)))
+            groups.append((rows, cut(axes * weight, least)))
             progress("cuts", turn + 1, n_cuts)
         self.mixture_ = learn_mixture(latents, codes, scores, groups)
 

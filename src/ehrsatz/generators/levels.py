@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # more would suit the likelihood of single columns, and blur the joint
+_HEAVY = (*_WEIGHTS, 8.0, 16.0, 32.0, 64.0, 128.0)  # for columns of many codes, where few subjects share a cell
+_MANY = 40  # codes from which on
 _TRIAL_ROWS = 50_000  # entries on which the weight is chosen
 
 
@@ -136,5 +138,6 @@ def learn_levels(
     owner = key[some] // size
     prior = margin[key[some] % size] / np.maximum(whole._mass[owner], 1e-300)
     own, held = count[some], whole.held[owner]
-    fits = [float((own * np.log((own - 1 + weight * prior + 1e-9) / (held - 1 + weight))).sum()) for weight in _WEIGHTS]
-    return replace(whole, weight=_WEIGHTS[int(np.argmax(np.round(fits, 6)))])
+    weights = _WEIGHTS if size <= _MANY else _HEAVY
+    fits = [float((own * np.log((own - 1 + weight * prior + 1e-9) / (held - 1 + weight))).sum()) for weight in weights]
+    return replace(whole, weight=weights[int(np.argmax(np.round(fits, 6)))])

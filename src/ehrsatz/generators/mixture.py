@@ -249,71 +249,73 @@ class Mixture:
                 for place in held:
                     target = self._target(window, place, some)
                     self._shift(out, some, component[some], held[: held.index(place)], place, target)
-                if len(bands) > 1:
-                    self._several(window, out, some, component[some], held, u, v)
-                elif bands:
-                    self._band(
-                        window, out, some, component[some], held, bands[0], u[some, self.latents.smooth[bands[0]]]
-                    )
+                if bands:
+                    self._banded(window, out, some, component[some], held, u, v)
         return out
 
-    def _band(
-        self, window: Window, out: Floats, rows: Ints, component: Ints, held: list[int], place: int, u: Floats
-    ) -> Floats:
-        """Move one score into its band given what is held; return the log of the chance that it had."""
-        mean, spread = self._row_given(out, rows, component, held, place)
+    def _banded(
+        self,
+        window: Window,
+        out: Floats,
+        rows: Ints,
+        component: Ints,
+        held: list[int],
+        u: Floats,
+        v: Floats,
+    ) -> None:
+        """Move scores into their bands, in place: one by its normal, several by candidates and their weights."""
+        bands, smooth = self._bands(window), self.latents.smooth
+        rules = [self._rule(component, [*held, *bands[:k]], place) for k, place in enumerate(bands)]
+        mean = self._marginal[0][component]
+        n_tries = _TRIES if len(bands) > 1 else 1
+        tries, weight = np.empty((n_tries, len(rows), len(bands))), np.zeros((n_tries, len(rows)))
+        for turn in range(n_tries):
+            off = [out[rows, place] - mean[:, place] for place in held]
+            for k, place in enumerate(bands):
+                slope, spread = rules[k]
+                centre = mean[:, place].copy()
+                for h, gap in enumerate(off):
+                    centre += slope[:, h] * gap
+                fresh = (u[rows, smooth[place]] + turn * 0.6180339887498949 * (1 + place)) % 1.0  # by rotation
+                tries[turn, :, k], gain = self._into(window, place, centre, spread, fresh)
+                weight[turn] += gain
+                off.append(tries[turn, :, k] - mean[:, place])
+        bounds = np.cumsum(np.exp(weight - weight.max(axis=0)), axis=0)
+        pick = (bounds <= v[rows, smooth[bands[0]]] * bounds[-1]).sum(axis=0)
+        target = tries[np.minimum(pick, n_tries - 1), np.arange(len(rows))]
+        for k, place in enumerate(bands):
+            self._shift(out, rows, component, [*held, *bands[:k]], place, target[:, k])
+
+    def _into(self, window: Window, place: int, mean: Floats, spread: Floats, u: Floats) -> tuple[Floats, Floats]:
+        """Return scores drawn from normals cut to a band, and the log of the mass that it has, (R,) each."""
         d = self.latents.smooth[place]
-        below, above, part = self._pieces(d, window.share[d])
-        low = np.stack([(one - mean) / spread for one in below], axis=1)  # (R, pieces)
-        high = np.stack([(one - mean) / spread for one in above], axis=1)
+        ends = _merged(*self._pieces(d, window.share[d]))
+        below, above, part = (np.array(one) for one in zip(*ends))
+        low, high = (below - mean[:, None]) / spread[:, None], (above - mean[:, None]) / spread[:, None]
         flip = low > 0  # work in the lower tail, where far cells keep their mass
         mass = part * np.where(flip, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
         mass = np.where(mass.sum(axis=1, keepdims=True) > 0, mass, 1e-300)
         bounds = np.cumsum(mass, axis=1)
         at = np.minimum((bounds <= (u * bounds[:, -1])[:, None]).sum(axis=1), mass.shape[1] - 1)
-        every = np.arange(len(rows))
+        every = np.arange(len(u))
         rest = np.clip((u * bounds[:, -1] - bounds[every, at] + mass[every, at]) / mass[every, at], 0, 1)
         a, b, turned = low[every, at], high[every, at], flip[every, at]
+        rest = np.where(turned, 1 - rest, rest)
         start, stop = np.where(turned, ndtr(-b), ndtr(a)), np.where(turned, ndtr(-a), ndtr(b))
         z = ndtri(np.clip(start + rest * (stop - start), 1e-300, 1 - 1e-16))
-        target = np.clip(mean + spread * np.where(turned, -z, z), below[at], above[at])
-        self._shift(out, rows, component, held, place, target)
-        return np.log(np.maximum(bounds[:, -1], 1e-300))
+        drawn = np.clip(mean + spread * np.where(turned, -z, z), below[at], above[at])
+        return drawn, np.log(np.maximum(bounds[:, -1], 1e-300))
 
-    def _several(
-        self, window: Window, out: Floats, rows: Ints, component: Ints, held: list[int], u: Floats, v: Floats
-    ) -> None:
-        """Move several scores into their bands: candidates one band after the other, one picked by its weight."""
-        bands = self._bands(window)
-        tries = np.empty((_TRIES, len(rows), out.shape[1]))
-        weight = np.zeros((_TRIES, len(rows)))
-        for turn in range(_TRIES):
-            moved = out[rows].copy()
-            known = list(held)
-            for place in bands:
-                # a fresh uniform per candidate, by rotation
-                fresh = (u[rows, self.latents.smooth[place]] + turn * 0.6180339887498949 * (1 + place)) % 1.0
-                gain = self._band(window, moved, np.arange(len(rows)), component, known, place, fresh)
-                weight[turn] += gain
-                known.append(place)
-            tries[turn] = moved
-        bounds = np.cumsum(np.exp(weight - weight.max(axis=0)), axis=0)
-        pick = (bounds <= v[rows, self.latents.smooth[bands[0]]] * bounds[-1]).sum(axis=0)
-        out[rows] = tries[np.minimum(pick, _TRIES - 1), np.arange(len(rows))]
-
-    def _row_given(
-        self, out: Floats, rows: Ints, component: Ints, held: list[int], place: int
-    ) -> tuple[Floats, Floats]:
-        """Return mean and spread of one score given held ones, each row in its own component, (R,) each."""
-        mean, spread = (one[component] for one in self._marginal)
+    def _rule(self, component: Ints, held: list[int], place: int) -> tuple[Floats, Floats]:
+        """Return the slopes (R, H) of one score on held ones, and its spread given them (R,), by component."""
+        spread = self._marginal[1][component, place]
         if not held:
-            return mean[:, place], spread[:, place]
+            return np.empty((len(component), 0)), spread
         root, scaled = self.latents.root, self.spread[component] ** 2
         inner = np.einsum("rs,hs,gs->rhg", scaled, root[held], root[held])
         cross = np.einsum("rs,hs,s->rh", scaled, root[held], root[place])
         slope = np.linalg.solve(inner + 1e-12 * np.eye(len(held)), cross[..., None])[..., 0]
-        centre = mean[:, place] + (slope * (out[rows][:, held] - mean[:, held])).sum(axis=1)
-        return centre, np.sqrt(np.maximum(spread[:, place] ** 2 - (slope * cross).sum(axis=1), 1e-8))
+        return slope, np.sqrt(np.maximum(spread**2 - (slope * cross).sum(axis=1), 1e-8))
 
     def _shift(self, out: Floats, rows: Ints, component: Ints, held: list[int], place: int, target: Floats) -> None:
         """Move one score to its target and all others by their regression on it given the held ones, in place."""
