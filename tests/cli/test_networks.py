@@ -89,7 +89,7 @@ def test_shrink_reports_its_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*line, "--out", "small", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["bytes_after"] < told["bytes_before"] / 2 and told["distance_after"] >= 0
-    assert cli.main([*line, "--out", "none", "--no-quantise"]) == 2
+    assert cli.main([*line, "--out", "none", "--full-precision"]) == 2
     assert "share to prune" in capsys.readouterr().err and not Path("none").exists()
     assert cli.main(["sample", "--model", "small", "--n", "5", "--out", "rows"]) == 0
 

@@ -15,9 +15,9 @@ def shrink(
     model: Annotated[Path, typer.Option(metavar="DIR", help="Folder that `ehrsatz fit` wrote, of a network.")],
     against: Annotated[Path, typer.Option(metavar="PATH", help="Real rows to measure the cost by; best unseen ones.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="New or empty folder for the smaller model.")],
-    quantise: Annotated[
-        bool, typer.Option("--quantise/--no-quantise", help="Dynamic quantisation to eight bits.")
-    ] = True,
+    full_precision: Annotated[
+        bool, typer.Option("--full-precision", help="Only prune; leave out the quantisation to eight bits.")
+    ] = False,
     prune: Annotated[float, typer.Option(min=0, max=0.99, help="Share of the smallest weights to set to zero.")] = 0.0,
     most_loss: Annotated[
         float | None, typer.Option(metavar="NUMBER", help="Refuse where the distance to real rows rises by more.")
@@ -44,7 +44,7 @@ def shrink(
             model,
             out,
             against,
-            bits=8 if quantise else None,
+            bits=None if full_precision else 8,
             prune=prune,
             most_loss=most_loss,
             subject=subject,
