@@ -17,24 +17,33 @@ from ehrsatz.codecs.category import CategoryCode
 from ehrsatz.codecs.table import TableCode, frequencies
 
 Ints = NDArray[np.int32]
-Floats = NDArray[np.float64]
 
 _K = 5
-_ROWS = 400  # of each side
+_ROWS = 800  # of each side
+FAIR = 0.8  # coverage below which modes count as lost
+_CERTAIN = 2.0  # standard errors by which it must be below
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Coverage of held-out rows by generated rows, the same by training rows, and shares of repeated rows."""
+    """Coverage of real rows by generated rows and its largest error by chance, and shares of repeated rows."""
 
     coverage: float
-    reachable: float
+    chance: float
     repeated: float
     natural: float
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether modes were lost, beyond what chance explains."""
+        return self.coverage < FAIR - self.chance
+
 
 class Watch:
-    """Held-out rows, ready to be compared with generated ones.
+    """Real rows, ready to be compared with generated ones.
+
+    The distance is that of Gower, on the middles of the ranks of atoms: the mean over columns of how far two ranks lie
+    apart, 1 for unequal levels and for a cell that is missing in one row alone. Columns that never vary say nothing.
 
     Parameters
     ----------
@@ -43,43 +52,36 @@ class Watch:
     """
 
     def __init__(self, code: TableCode, learn: Ints, held: Ints) -> None:
-        both = np.concatenate([learn, held])
-        self.place = [np.cumsum(share) - share / 2 for share in frequencies(code, both)]
-        self.is_level = np.array([isinstance(one, CategoryCode) for one in code.codes])
-        # more real rows than the held-out ones make the neighbourhood as narrow as the rows allow
-        real = both[-min(len(both), _ROWS) :]
-        self.real = self._scores(real)
-        self.learned = self._scores(learn[: len(real)])
-        self.n_wanted = len(real)
-        gaps = _distances(self.real, self.real)
+        both = np.concatenate([held, learn])  # held-out rows first, then as many others as make the space as full
+        self.place = [
+            None if isinstance(one, CategoryCode) else (np.cumsum(share) - share / 2).astype(np.float32)
+            for one, share in zip(code.codes, frequencies(code, both))
+        ]
+        self.real = both[:_ROWS]
+        self.n_wanted = len(self.real)
+        gaps = self._distances(self.real, self.real)
         np.fill_diagonal(gaps, np.inf)
-        self.radius = np.sort(gaps, axis=1)[:, min(_K, len(real)) - 1]
-        self.natural = _repeated(learn[: len(real)])
-        other = np.minimum(gaps, gaps.T)  # rows of the data among themselves: nearest other row
-        self.reachable = float((np.sort(other, axis=1)[:, min(1, len(real) - 1)] <= self.radius).mean())
+        self.radius = np.sort(gaps, axis=1)[:, min(_K, self.n_wanted) - 1] + 1e-6
+        self.natural = _repeated(learn[:_ROWS])
 
     def look(self, atoms: Ints) -> Seen:
-        """Compare generated rows, shape (R, D)."""
-        near = _distances(self.real, self._scores(atoms)).min(axis=1)
-        return Seen(float((near <= self.radius).mean()), self.reachable, _repeated(atoms), self.natural)
+        """Compare generated rows, shape (R, D), best as many as `n_wanted`."""
+        near = self._distances(self.real, atoms).min(axis=1)
+        coverage = float((near <= self.radius).mean())
+        chance = _CERTAIN * (FAIR * (1 - FAIR) / self.n_wanted) ** 0.5
+        return Seen(coverage, chance, _repeated(atoms), self.natural)
 
-    def _scores(self, atoms: Ints) -> Floats:
-        """Ranks of numbers, and levels as indicators of length 1/sqrt(2): unequal levels lie 1 apart; (R, F)."""
-        columns: list[Floats] = []
+    def _distances(self, a: Ints, b: Ints) -> NDArray[np.float32]:
+        """Sums of distances over columns, shape (len(a), len(b))."""
+        total = np.zeros((len(a), len(b)), dtype=np.float32)
         for d, place in enumerate(self.place):
-            atom = atoms[:, d]
-            if self.is_level[d]:
-                shown = np.zeros((len(atoms), len(place)))
-                shown[np.arange(len(atoms)), np.where(atom < 0, len(place) - 1, atom)] = 0.5**0.5
-                columns.append(shown)
-            else:
-                columns.append(np.where(atom < 0, -0.5, place[np.maximum(atom, 0)])[:, None] * 2.0)
-        return np.concatenate(columns, axis=1) if columns else np.zeros((len(atoms), 1))
-
-
-def _distances(a: Floats, b: Floats) -> Floats:
-    """Squared Euclidean distances, shape (len(a), len(b))."""
-    return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T, 0.0)
+            one, two = a[:, d], b[:, d]
+            if place is None:
+                total += one[:, None] != two[None]
+                continue
+            ranks = [np.where(atoms < 0, np.float32(9), place[np.maximum(atoms, 0)]) for atoms in (one, two)]
+            total += np.minimum(np.abs(ranks[0][:, None] - ranks[1][None]), 1)
+        return total
 
 
 def _repeated(atoms: Ints) -> float:

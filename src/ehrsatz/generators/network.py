@@ -26,7 +26,7 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, ModelError, ScenarioError, TrainingWarning
 from ehrsatz.extras import require
 from ehrsatz.generators.base import Generator, Given, Progress, load_any
-from ehrsatz.generators.monitor import Watch
+from ehrsatz.generators.monitor import FAIR, Watch
 from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.seeds import stream, uniforms
 
@@ -43,7 +43,6 @@ COMMON: Mapping[str, tuple[float, float]] = {  # ranges of the parameters that e
     "batch": (8, 1e6),
     "rate": (1e-7, 1.0),
 }
-_LOST = 0.5  # coverage below which modes count as lost
 _REPEATED = 0.2  # share of repeated rows, beyond that of the data, above which rows count as repeated
 
 
@@ -324,17 +323,17 @@ class Network(Generator):
         """Draw a few rows, and warn where modes were lost or rows repeat."""
         atoms, _ = self._draw(watch.n_wanted, seed, 0, None, "monitor")
         seen = watch.look(atoms)
-        if seen.coverage < _LOST * seen.reachable:
+        if seen.is_lost:
             _warn(
-                f"'{self.name}' lost modes: its rows cover {seen.coverage:.0%} of held-out rows, where training rows "
-                f"cover {seen.reachable:.0%}. Use 'trees' or 'forest', which learn from few rows, or more epochs."
+                f"'{self.name}' lost modes: its rows come near {seen.coverage:.0%} of the rows, where {FAIR:.0%} and "
+                "more are usual. Use 'trees' or 'forest', which learn from few rows, or more epochs."
             )
         elif seen.repeated > _REPEATED + seen.natural:
             _warn(
                 f"'{self.name}' repeats itself: {seen.repeated:.0%} of its rows are alike, {seen.natural:.0%} of the "
                 "training rows. Use 'trees' or 'forest', or fewer epochs."
             )
-        return {"coverage": round(seen.coverage, 4), "reachable": round(seen.reachable, 4)}
+        return {"coverage": round(seen.coverage, 4)}
 
 
 def _warn(text: str) -> None:
