@@ -233,7 +233,7 @@ class Masked(nn.Module):
         ----------
         channels : C' value channels.
         hidden : their blocks, (C', B, H).
-        guess, spread : their linear predictions (C', B) and those's spreads (C',), on the scale of the design.
+        guess, spread : their linear predictions (C', B), and the spread of what is left (C',), on the design's scale.
         """
         places = self.moments.places[channels]
         scale, mean = self.moments.scale[places], self.moments.mean[places]

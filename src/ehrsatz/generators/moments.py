@@ -29,6 +29,7 @@ FEW = 14  # levels up to which linear predictions of a channel's indicators star
 _PENALTIES = (1e-3, 1e-2, 3e-2, 1e-1, 0.3)
 _ROWS = 4_000  # rows on which the penalty is chosen
 _CLIP = 1e-4
+_MOST = 600  # design columns
 _MOST_LEVERAGE = 0.8
 
 
@@ -72,6 +73,7 @@ def lay(code: SignalCode, widths: list[int]) -> Layout:
 
 def learn_tables(code: SignalCode, levels: NDArray[np.int32], scores: Floats) -> list[Floats]:
     """Return how the entries of each level channel are shown, shapes (size, width)."""
+    room = _MOST - len(code.values)
     sizes = [*code.sizes, *(20 for _ in code.values)]
     ranks = [np.argsort(np.argsort(scores[:, c], kind="stable"), kind="stable") for c in range(scores.shape[1])]
     coarse = [(20 * rank // max(len(rank), 1)).astype(np.int32) for rank in ranks]
@@ -80,7 +82,10 @@ def learn_tables(code: SignalCode, levels: NDArray[np.int32], scores: Floats) ->
     tables = []
     for k, size in enumerate(code.sizes):
         others = [one for j, one in enumerate(codes) if j != k]
-        tables.append(learn_margin(levels[:, k], size, False, others, _CLIP).table[:size])
+        table = learn_margin(levels[:, k], size, False, others, _CLIP).table[:size]
+        table = table if table.shape[1] <= room else table[:, :0]  # of very wide tables, later channels are left out
+        room -= table.shape[1]
+        tables.append(table)
     return tables
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ehrsatz.codecs.signals import SignalCode, decode_signals, encode_signals
 from ehrsatz.codecs.table import TableCode
-from ehrsatz.codecs.window import FREE
-from ehrsatz.generators.nets import draw_one
+from ehrsatz.codecs.window import FREE, Window
+from ehrsatz.generators.nets import BLOCK, draw_one
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -35,6 +35,8 @@ def encode(code: SignalCode, table: TableCode, atoms: Ints, position: Floats) ->
     how far they reach (0 in a bin, where the place is known); whether there is a score at all.
     """
     _, levels = encode_signals(code, atoms, position)
+    if code.sizes:  # missing where nothing was missing in training: the last entry stands for it
+        levels = np.minimum(levels, np.array(code.sizes, dtype=np.int32) - 1)
     n, c = len(atoms), len(code.values)
     out = np.zeros((4, n, c), dtype=np.float32)
     for i, d in enumerate(code.values):
@@ -267,3 +269,24 @@ class Walk:
         atom = full[np.minimum(np.searchsorted(ends[full], rank, side="right"), len(full) - 1)]
         middle = np.where(self.spiked[d][atom], ends[atom] - one.smooth[atom] / 2, rank)
         return ndtri(np.clip(middle, _EDGE, 1 - _EDGE))
+
+
+def patterns(window: Window, n: int) -> list[tuple[frozenset[int], NDArray[np.bool_]]]:
+    """Return groups of the n rows that know the same columns: the columns, and which rows, (n,)."""
+    columns = sorted(window.fixed)
+    if not columns:
+        return [(frozenset(), np.ones(n, dtype=bool))]
+    known = np.column_stack([window.fixed[column] != FREE for column in columns])
+    found, which = np.unique(known, axis=0, return_inverse=True)
+    return [
+        (frozenset(column for column, is_known in zip(columns, one) if is_known), which.reshape(-1) == i)
+        for i, one in enumerate(found)
+    ]
+
+
+def known_in_block(window: Window, column: int, wanted: slice, target: slice) -> tuple[Ints, Floats]:
+    """Return known atoms and positions of a column at their places in a block; rows of other shards are missing."""
+    atoms, position = np.full(BLOCK, -1, dtype=np.int32), np.full(BLOCK, 0.5)
+    cells = window.fixed[column][target]
+    atoms[wanted], position[wanted] = np.where(cells == FREE, -1, cells), window.position[column][target]
+    return atoms, position
