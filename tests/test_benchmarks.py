@@ -184,6 +184,7 @@ def test_losses_name_peer_measure_and_leak():
         "trees": entry("ours", record(adversarial=0.7, mia_max=0.51), record(adversarial=0.1)),
         "python_synthpop": entry("peer", record(adversarial=0.6, mia_max=0.8)),
         "sdv_copula": entry("peer", record(adversarial=0.9, mia_max=0.5)),  # below what leaks nothing: no lead
+        "arfpy": entry("peer", {"status": "stopped", "error": "stopped at the cap"}),
     }
     lines = families.losses({"nhefs": {"runs": runs}}).splitlines()
     assert lines == [

@@ -98,8 +98,8 @@ def losses(results: Results) -> str:
                 theirs = values(entry, measure)
                 seeds = sorted(scored(entry))
                 mine = {n: values(e, measure, seeds) for n, e in kinds["ours"].items()}
-                full = {n: mean(v) for n, v in mine.items() if len(v) == len(seeds)}
-                if not theirs or not full:
+                full = {n: mean(v) for n, v in mine.items() if v and len(v) == len(seeds)}
+                if not full:
                     continue
                 best = min(full, key=lambda n: full[n] if BETTER[measure] == "low" else -full[n])
                 free = values(found["runs"].get("columns", {}), measure, seeds)
