@@ -33,13 +33,10 @@ class Channels(nn.Module):
     def __init__(self, code: SignalCode) -> None:
         super().__init__()
         self.sizes, self.n_values, self.below = code.sizes, len(code.values), code.below
-        self.n_levels, self.n_entries, self.widest = len(code.sizes), int(sum(code.sizes)), max(code.sizes, default=1)
+        self.n_levels, self.n_entries = len(code.sizes), int(sum(code.sizes))
         self.starts = [int(one) for one in np.concatenate([[0], np.cumsum(code.sizes)])]
         channel = np.repeat(np.arange(self.n_levels), code.sizes)  # (E,)
-        pad = np.full((self.n_levels, self.widest), self.n_entries)
         smooth, always = np.zeros((self.n_entries, self.n_values)), np.ones(self.n_values)
-        for k, size in enumerate(code.sizes):
-            pad[k, :size] = np.arange(self.starts[k], self.starts[k] + size)
         for c, d in enumerate(code.values):
             if d in code.levels:  # the value counts where the state says that it does
                 k, modes = code.levels.index(d), code.signals[d].modes
@@ -50,7 +47,6 @@ class Channels(nn.Module):
             ("channel", channel.astype(np.int64)),
             ("entry", (np.arange(self.n_entries) - np.array(self.starts)[channel]).astype(np.int64)),
             ("first", np.array(self.starts[:-1], dtype=np.int64)),
-            ("pad", pad.ravel().astype(np.int64)),
             ("member", np.eye(self.n_levels)[channel].astype(np.float32)),
             ("smooth", smooth.astype(np.float32)),
             ("always", always.astype(np.float32)),
@@ -79,10 +75,10 @@ class Channels(nn.Module):
     def softmax(self, logits: Tensor, tau: float) -> Tensor:
         """Return one entry per channel, (B, E): exact ones and zeros forward, the softmax of logits / tau backward."""
         with torch.no_grad():
-            padded = torch.cat([logits, torch.full_like(logits[:, :1], -1e9)], dim=1)[:, self.pad]
-            top, where = padded.view(len(logits), self.n_levels, self.widest).max(dim=2)  # (B, K)
-            hard = torch.zeros_like(logits).scatter_(1, where + self.first, 1.0)
-        weight = ((logits - top[:, self.channel]) / tau).exp()
+            top = logits.new_full((len(logits), self.n_levels), -1e9)
+            top = top.scatter_reduce(1, self.channel.expand_as(logits), logits, "amax")[:, self.channel]  # (B, E)
+            hard = (logits >= top).float()
+        weight = ((logits - top) / tau).exp()
         soft = weight / (weight @ self.member)[:, self.channel]
         return hard + soft - soft.detach()
 

@@ -50,7 +50,7 @@ _TAU = 0.5  # temperature of the Gumbel-softmax
 _PENALTY = 10.0  # weight of the gradient penalty
 _CONDITIONED = 0.5  # share of rows of a step that are conditioned
 _MOST_ASKED = 3  # columns conditioned at once in training
-_STEPS, _LARGE = 2_000, 2_000  # steps on tables of so many rows or more
+_STEPS, _LARGE = 1_500, 2_000  # steps on tables of so many rows or more
 _ALONE = 30  # steps that the critic takes before the generator's first
 _SCORED = 1_000  # rows of each side of the held-out distance
 
@@ -121,7 +121,7 @@ class Gan(Network):
         from ehrsatz.generators.training import Plan
 
         batch = int(np.clip(n // 2, 30, 500))
-        steps = int(np.clip(2 * n - 80, 40, 1_000) if n < _LARGE else _STEPS)
+        steps = int(np.clip(1.6 * n - 60, 40, 900) if n < _LARGE else _STEPS)
         epochs = max(1, round(steps * batch / n))
         return Plan(
             epochs=epochs,

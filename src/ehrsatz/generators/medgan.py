@@ -42,7 +42,7 @@ Ints = NDArray[np.int32]
 
 _STEPS = 1_500
 _TURNS = 1  # steps of the discriminator for one of the generator
-_FASTER = 3.0  # learning rate of generator and decoder, over that of the discriminator
+_FASTER = 3.0  # learning rate of autoencoder and generator, over that of the discriminator
 _SCORED = 1_000  # rows of each side of the held-out distance
 _RIDGE = 1e-3  # added to the variance of the codes
 
@@ -327,7 +327,7 @@ def autoencoder(spec: MedGan, learn: Rows, held: Rows, plan: Plan, place: torch.
         def __init__(self) -> None:
             self.net = net
             own = [*net.encoder.parameters(), *net.decoder.parameters()]
-            self.optimizers: list[torch.optim.Optimizer] = [adam(own, plan.rate)]
+            self.optimizers: list[torch.optim.Optimizer] = [adam(own, _FASTER * plan.rate)]
             self.learn, self.held = (
                 torch.from_numpy(net.bits.write(one.values, one.levels)).to(place) for one in (learn, held)
             )
