@@ -25,6 +25,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "gan": "ehrsatz.generators.gan:Gan",
         "medgan": "ehrsatz.generators.medgan:MedGan",
         "diffusion": "ehrsatz.generators.diffusion:Diffusion",
+        "flow": "ehrsatz.generators.flow:Flow",
         "autoregressive": "ehrsatz.generators.autoregressive:Autoregressive",
         "forest": "ehrsatz.generators.forest:Forest",
         "kde": "ehrsatz.generators.kde:Kde",
