@@ -182,7 +182,7 @@ class Autoregressive(Network):
         d, plain = len(self.code_.names), list(self.facts_["order"])
         atoms, position = np.full((n, d), -1, dtype=np.int32), np.full((n, d), 0.5)
         cut = {column: window.share[column] for column in plain if column in window.share}
-        n_tries = max(2, min(_TRIES, d // len(cut))) if len(cut) > 1 else len(cut)
+        n_tries = max(3, min(_TRIES, d // (2 * len(cut)))) if len(cut) > 1 else len(cut)
         with nets.single(), torch.no_grad():
             self.net_.settle()
             for columns, rows in patterns(window, n):  # rows that know the same columns are drawn in the same order
