@@ -23,6 +23,7 @@ from ehrsatz.errors import ScenarioError
 from ehrsatz.seeds import stream
 
 BLOCK = 256  # rows computed together when sampling, whole blocks always, so that shards agree to the last bit
+_FEW_ENTRIES = 400
 _MOST_LOGIT = 30.0  # where logits are cut in a likelihood
 _guard = RLock()
 _threads: list[int] = []
@@ -144,7 +145,7 @@ def perceptron(sizes: Sequence[int], *, dropout: float = 0.0, norm: bool = False
 class Entry(nn.Module):
     """Value and level channels -> one vector: a table row per entry of each level channel, a weight per value.
 
-    The same as a linear layer on values and one-hot levels, without building the one-hot matrix.
+    The same as a linear layer on values and one-hot levels; of many entries the one-hot matrix is never built.
     """
 
     def __init__(self, code: SignalCode, width: int) -> None:
@@ -165,7 +166,11 @@ class Entry(nn.Module):
         if self.n_values:
             out = self.value(values)
         if levels.shape[1]:
-            out = out + nn.functional.embedding_bag(levels + self.starts, self.table.weight, mode="sum")
+            entries = levels + self.starts
+            if len(self.table.weight) <= _FEW_ENTRIES:  # then a product with zeros and ones is the faster one
+                shown = self.table.weight.new_zeros((len(levels), len(self.table.weight))).scatter_(1, entries, 1.0)
+                return out + shown @ self.table.weight
+            out = out + nn.functional.embedding_bag(entries, self.table.weight, mode="sum")
         return out
 
 
