@@ -11,7 +11,8 @@ from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, UnsupportedError
 from ehrsatz.generators.base import Generator, Progress, able_to_shrink, load_any, silent
 from ehrsatz.generators.heldout import Yardstick
-from ehrsatz.reading import read
+from ehrsatz.reading import bundled, read
+from ehrsatz.scenario import BUNDLED
 from ehrsatz.schema import MIN_SUBJECTS
 from ehrsatz.steps import loosened
 
@@ -64,7 +65,7 @@ def shrink_model(
     folder
         Appears whole, or not at all.
     against
-        Real rows of the same columns, best not those that the model learned from.
+        Real rows of the same columns, best not those that the model learned from; or the name of the bundled table.
     bits, prune
         As in `Network.shrink`.
     most_loss
@@ -119,7 +120,8 @@ def shrink_model(
 
 
 def _rows(against: str | Path, engine: Generator, subject: str | None, seed: int) -> Dataset:
-    real = read(against, subject=subject, schema=loosened(engine.schema_), seed=seed)
+    place = bundled(str(against)) if str(against) in BUNDLED else against
+    real = read(place, subject=subject, schema=loosened(engine.schema_), seed=seed)
     if real.n_subjects < 1:
         raise DataError("Expected rows to compare with.", "There is none.", "Name a table with rows.")
     return real
