@@ -182,9 +182,9 @@ def test_likeness_is_near_zero_for_equal_distributions_alone():
     from ehrsatz.generators.critic import likeness
 
     rng = stream(5, "likeness")
-    a, b, other = (torch.from_numpy(rng.normal(0, 1, (800, 6))) for _ in range(3))
+    a, b, other = (torch.from_numpy(rng.normal(0, 1, (2000, 6))) for _ in range(3))
     other[:, 1] = other[:, 0]
-    assert abs(likeness(a, b)) < 0.01 < likeness(a, other)
+    assert abs(likeness(a, b)) < 0.1 < 0.3 < likeness(a, other)
 
 
 @pytest.mark.slow

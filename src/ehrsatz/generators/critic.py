@@ -23,6 +23,7 @@ from ehrsatz.codecs.signals import SignalCode
 from ehrsatz.generators.nets import draw_one
 from ehrsatz.generators.outset import NUGGET, Outset
 
+_RARE = 0.1  # smallest spread of a feature that a distance divides by
 _BARRED = -1e4  # logit of an entry that must not be drawn
 _SCALE = (3 * NUGGET) ** 0.5 / np.pi  # of a logistic noise with the nugget's variance
 
@@ -205,15 +206,20 @@ class Critic(nn.Module):
         return ((slope.norm(dim=1) - 1) ** 2).mean()
 
 
-def likeness(a: Tensor, b: Tensor) -> float:
+def likeness(drawn: Tensor, real: Tensor) -> float:
     """Return a distance between rows (R, F) and (S, F): the maximum mean discrepancy of a cubic kernel, unbiased.
 
-    It compares means, covariances and third moments. References: Bińkowski, Sutherland, Arbel and Gretton,
-    Demystifying MMD GANs, ICLR 2018, arXiv:1801.01401, section 4.
+    It compares means, covariances and third moments of features that are centred and scaled as the real rows are;
+    a product of rows is divided by the root of the number of features, so that wide tables are not compared by their
+    means alone. Zero, up to chance, for equal distributions.
+
+    References: Bińkowski, Sutherland, Arbel and Gretton, Demystifying MMD GANs, ICLR 2018, arXiv:1801.01401, section 4.
     """
+    middle, spread = real.mean(dim=0), real.std(dim=0).clamp(min=_RARE)
+    a, b = (drawn - middle) / spread, (real - middle) / spread
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
-        return (x @ y.T / x.shape[1] + 1) ** 3
+        return (x @ y.T / x.shape[1] ** 0.5 + 1) ** 3
 
     def within(x: Tensor) -> float:
         gram = kernel(x, x)

@@ -52,7 +52,8 @@ _CONDITIONED = 0.5  # share of rows of a step that are conditioned
 _MOST_ASKED = 3  # columns conditioned at once in training
 _STEPS, _LARGE = 1_500, 2_000  # steps on tables of so many rows or more
 _ALONE = 30  # steps that the critic takes before the generator's first
-_SCORED = 1_000  # rows of each side of the held-out distance
+_SCORED = 2_000  # most rows of each side of the held-out distance
+_FEW = 500  # ... drawn for small tables
 
 
 class Gan(Network):
@@ -121,15 +122,15 @@ class Gan(Network):
         from ehrsatz.generators.training import Plan
 
         batch = int(np.clip(n // 2, 30, 500))
-        steps = int(np.clip(1.6 * n - 60, 40, 900) if n < _LARGE else _STEPS)
+        steps = int(np.clip(1.5 * n - 60, 40, 900) if n < _LARGE else _STEPS)
         epochs = max(1, round(steps * batch / n))
         return Plan(
             epochs=epochs,
             batch=batch,
             rate=self.rate,
             schedule="constant",
-            patience=12,
-            every=max(1, epochs // 25),
+            patience=12 if n < _LARGE else 0,  # many rows: as many steps as were planned
+            every=max(1, epochs // 20),
             average=0.99,
         )
 
@@ -320,7 +321,7 @@ def trainee(spec: Gan, learn: Rows, held: Rows, plan: Plan, place: torch.device)
             values, levels = (one[:_SCORED] for one in held.tensors(place))
             self.held = net.channels.show(values, net.channels.one_hot(levels))
             self.margins = level_margins(code, np.concatenate([learn.levels, held.levels]))
-            self.fixed = torch.rand(_SCORED, spec._width(), dtype=torch.float64).numpy()
+            self.fixed = torch.rand(_SCORED if n >= _LARGE else _FEW, spec._width(), dtype=torch.float64).numpy()
 
         def draw(self, wishes: Tensor) -> Tensor:
             size, widths = len(wishes), (net.begin.n_latents, spec.noise, 2 * n_asked)
