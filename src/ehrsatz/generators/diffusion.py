@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from ehrsatz.codecs.table import frequencies
 from ehrsatz.codecs.window import Window
 from ehrsatz.generators.calibrate import calibrate_values, learn_values
 from ehrsatz.generators.known import Known, known_cells, settle_window
 from ehrsatz.generators.network import COMMON, Network, Rows
+from ehrsatz.generators.noise import back_levels, back_values, left, normal
 from ehrsatz.seeds import uniforms
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-_OFFSET, _END = 0.008, 0.999  # of the schedule; the very end, where nothing is left, is not reached
 _TESTS = 1_024  # noised held-out rows that a score is the mean of
 _KNOWN = 0.5  # share of training rows of which some columns are shown clean
 
@@ -108,7 +107,7 @@ class Diffusion(Network):
         from ehrsatz.generators.training import Plan
 
         batch = int(np.clip(n, 8, 256))
-        epochs = max(1, round(float(np.clip(25 * n**0.5, 100, 4_000)) * batch / n))
+        epochs = max(1, round(float(np.clip(35 * n**0.5, 100, 4_000)) * batch / n))
         return Plan(epochs, batch, self.rate, schedule="cosine", every=max(1, epochs // 25), patience=8, average=0.99)
 
     def _trainee(self, learn: Rows, held: Rows, plan: Plan, place: torch.device) -> Trainee:
@@ -153,7 +152,7 @@ class Diffusion(Network):
         import torch
 
         segments, (c, k) = self.net_.segments, (len(self.signals_.values), len(self.signals_.sizes))
-        values = torch.from_numpy(_normal(u[:, :c])).float()
+        values = torch.from_numpy(normal(u[:, :c])).float()
         levels = segments.margin(torch.from_numpy(u[:, c : c + k]))
         columns = torch.zeros(len(u), len(self.signals_.signals))
         if known is not None:
@@ -168,7 +167,7 @@ class Diffusion(Network):
                 if known is not None:
                     values, levels = torch.where(held[0], sure[0], values), torch.where(held[1], sure[1], levels)
                 velocity, logits = self.net_(values, levels, torch.full((len(u), 1), now), columns.float())
-                values = back_values(values, velocity, now, then, torch.from_numpy(_normal(noise)).float())
+                values = back_values(values, velocity, now, then, torch.from_numpy(normal(noise)).float())
                 clean = segments.draw(logits, torch.from_numpy(pick))
                 levels = back_levels(segments, levels, clean, now, then, torch.from_numpy(way))
         if known is not None:
@@ -182,46 +181,6 @@ class Diffusion(Network):
     def _restore(self, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         super()._restore(facts, arrays)
         self.knots_ = arrays["knots"]
-
-
-# ---------------------------------------------------------------------- noise and back
-def left(time: Any) -> Any:
-    """Return the share of the variance that is signal at times in [0, 1] (Nichol and Dhariwal 2021, equation 17)."""
-    angle = (time * _END + _OFFSET) / (1 + _OFFSET) * (np.pi / 2)
-    return np.cos(angle) ** 2 if isinstance(angle, float) else angle.cos() ** 2
-
-
-def back_values(x: torch.Tensor, v: torch.Tensor, now: float, then: float, noise: torch.Tensor) -> torch.Tensor:
-    """Take values (B, C) with velocity v from one time to an earlier one (Ho et al. 2020, equation 7)."""
-    a, b = left(now), (left(then) if then > 0 else 1.0)
-    clean, eps = a**0.5 * x - (1 - a) ** 0.5 * v, (1 - a) ** 0.5 * x + a**0.5 * v
-    variance = (1 - b) / (1 - a) * (1 - a / b)
-    return b**0.5 * clean + max(1 - b - variance, 0.0) ** 0.5 * eps + variance**0.5 * noise
-
-
-def back_levels(
-    segments: Any, levels: torch.Tensor, clean: torch.Tensor, now: float, then: float, u: torch.Tensor
-) -> torch.Tensor:
-    """Draw the levels (B, K) of an earlier time given those of now and clean ones (Hoogeboom et al., equation 13).
-
-    The posterior is a mixture: the level of now stayed, or it is the clean one, or it is noise from the margin.
-    """
-    import torch
-
-    if then <= 0:
-        return clean
-    b = left(then)
-    step = left(now) / b
-    share = segments.share[levels + segments.starts].double()  # (B, K)
-    stayed = step * (1 - b) * share + torch.where(levels == clean, step * b, 0.0)
-    origin, fresh = (1 - step) * b * share, (1 - step) * (1 - b) * share
-    at = u * (stayed + origin + fresh)
-    rest = ((at - stayed - origin) / fresh).clamp(0, 1 - 1e-12)
-    return torch.where(at < stayed, levels, torch.where(at < stayed + origin, clean, segments.margin(rest)))
-
-
-def _normal(u: Floats) -> Floats:
-    return ndtri(np.clip(u, 1e-9, 1 - 1e-9))
 
 
 # ---------------------------------------------------------------------- network and learning

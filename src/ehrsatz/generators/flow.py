@@ -180,11 +180,13 @@ class Flow(Network):
             )
         atoms, position = place_table(self.code_, dataset.table)
         low, reach, share = self.scores_.places(atoms, position, spread_cells(self.code_, atoms))
+        # Latin hypercube: in every column each of the places lies in another stratum of the atom
+        strata = np.argsort(stream(0, self.name, "strata").random((_DRAWS, atoms.shape[1])), axis=0)
         found = []
         with nets.single(), torch.no_grad():
             for draw in range(_DRAWS):
                 u = uniforms(0, self.name, "likelihood", draw, n=len(atoms), width=atoms.shape[1])
-                z = ndtri(np.clip(low + reach * u, EDGE, 1 - EDGE))
+                z = ndtri(np.clip(low + reach * (strata[draw] + u) / _DRAWS, EDGE, 1 - EDGE))
                 log = [self.net_.log_density(part) for part in torch.from_numpy(z).float().split(1_024)]
                 found.append(torch.cat(log).double().numpy() + (z**2 / 2 + np.log(2 * np.pi) / 2).sum(1))
         return np.logaddexp.reduce(found, axis=0) - np.log(_DRAWS) + np.log(share).sum(1)
