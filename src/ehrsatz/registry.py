@@ -20,6 +20,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "independent": "ehrsatz.generators.independent:Independent",
         "copula": "ehrsatz.generators.copula:Copula",
         "bayesnet": "ehrsatz.generators.bayesnet:BayesNet",
+        "latentdiffusion": "ehrsatz.generators.latentdiffusion:LatentDiffusion",
         "vae": "ehrsatz.generators.vae:Vae",
         "vaegan": "ehrsatz.generators.vaegan:VaeGan",
         "gan": "ehrsatz.generators.gan:Gan",
