@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -72,3 +74,17 @@ def test_its_weights_act() -> None:
         assert drawn.history_["best_epoch"] == 10
         last[adversarial] = drawn.net_.state_dict()["exit.layer.weight"]
     assert not torch.equal(last[0.0], last[1.0])
+
+
+def test_a_stopped_training_goes_on_to_the_same_bytes_and_leaves_no_discriminator(tmp_path: Path) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("train") and done == 3:
+            raise KeyboardInterrupt
+
+    small = {"epochs": 6, "width": 16, "latent": 2}
+    whole = VaeGan(**small).fit(wards(), seed=1)  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        VaeGan(**small, checkpoint=str(tmp_path)).fit(wards(), seed=1, progress=stop)  # type: ignore[arg-type]
+    resumed = VaeGan(**small, checkpoint=str(tmp_path)).fit(wards(), seed=1)  # type: ignore[arg-type]
+    assert resumed.sample(20, seed=2).table.equals(whole.sample(20, seed=2).table)
+    assert not any("opponent" in name for name in resumed.net_.state_dict())

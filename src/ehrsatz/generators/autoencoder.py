@@ -24,7 +24,7 @@ Tensors = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 
 
 class Autoencoder(Network):
-    """A network that draws rows by decoding codes; a family builds on `coder` and gives `latent` and `width`."""
+    """A network that draws rows by decoding codes; a family gives `latent` and `width`, and how `coder` learns."""
 
     latent: int
     width: int
@@ -35,11 +35,15 @@ class Autoencoder(Network):
 
         return {"margins": [np.round(one, 6).tolist() for one in level_margins(self.signals_, rows.levels)]}
 
+    def _build(self) -> torch.nn.Module:
+        return coder(self)
+
     def _finish(self, rows: Rows, seed: int) -> None:
         import torch
 
         from ehrsatz.generators.expost import learn_expost
 
+        self.net_.opponent = None  # it knows more of single rows than a model should
         with torch.no_grad():
             mean, log_var = self.net_.encode(*rows.tensors(torch.device("cpu")))
         self.expost_ = learn_expost(
@@ -80,8 +84,8 @@ class Autoencoder(Network):
         self.expost_ = Expost.from_arrays(found)
 
 
-def coder(spec: Autoencoder, **further: Any) -> Any:
-    """Return encoder and decoder, and further modules under their names where they are not None."""
+def coder(spec: Autoencoder) -> Any:
+    """Return encoder and decoder."""
     from torch import Tensor, nn
 
     from ehrsatz.generators.nets import Entry, Exit, Residual
@@ -97,9 +101,7 @@ def coder(spec: Autoencoder, **further: Any) -> Any:
             self.spread = nn.Linear(spec.width, max(n_values, 1))
             nn.init.zeros_(self.spread.weight)
             nn.init.zeros_(self.spread.bias)
-            for name, module in further.items():
-                if module is not None:
-                    self.add_module(name, module)
+            self.opponent: nn.Module | None = None  # a trainee may put one here: then checkpoints hold it
 
         def encode(self, values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
             mean, log_var = self.encoder(self.entry(values, levels)).chunk(2, dim=1)  # (B, 2 L) -> twice (B, L)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ehrsatz.errors import ScenarioError
-from ehrsatz.generators.autoencoder import Autoencoder, Tensors, channels, coder, divergence, surprise
+from ehrsatz.generators.autoencoder import Autoencoder, Tensors, channels, divergence, surprise
 from ehrsatz.generators.network import COMMON, Rows
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class Vae(Autoencoder):
         *,
         latent: int = 32,
         width: int = 128,
-        beta: float = 1.0,
+        beta: float = 0.7,
         adversarial: float = 0.0,
         numbers: str = "quantile",
         epochs: int | None = None,
         batch: int | None = None,
-        rate: float = 4e-3,
+        rate: float = 5e-3,
         device: str = "auto",
         checkpoint: str | None = None,
         start: str | None = None,
@@ -100,17 +100,12 @@ class Vae(Autoencoder):
                 "Correct or remove it.",
             )
 
-    def _build(self) -> torch.nn.Module:
-        from ehrsatz.generators.adversary import judge
-
-        return coder(self, adversary=judge(self.latent, self.width) if self.adversarial else None)
-
     def _plan(self, n: int) -> Plan:
         from ehrsatz.generators.training import Plan
 
-        batch = int(np.clip(n // 4, 32, 500))
-        epochs = int(np.clip(1200 * batch // n, 20, 400))
-        return Plan(epochs=epochs, batch=batch, rate=self.rate, patience=20)
+        batch = int(np.clip(n // 3, 32, 500))
+        epochs = int(np.clip(1200 * batch // n, 40, 400))
+        return Plan(epochs=epochs, batch=batch, rate=self.rate, patience=6, every=2)
 
     def _trainee(self, learn: Rows, held: Rows, plan: Plan, place: torch.device) -> Trainee:
         return trainee(self, learn, held, plan, place)
@@ -120,7 +115,7 @@ def trainee(spec: Vae, learn: Rows, held: Rows, plan: Plan, place: torch.device)
     """Return how an autoencoder learns: reconstruction and divergence, and an adversary where there is one."""
     import torch
 
-    from ehrsatz.generators.adversary import Adversary
+    from ehrsatz.generators.adversary import Adversary, judge
     from ehrsatz.generators.nets import adam
     from ehrsatz.generators.training import clip
 
@@ -129,11 +124,12 @@ def trainee(spec: Vae, learn: Rows, held: Rows, plan: Plan, place: torch.device)
     class Learner:
         def __init__(self) -> None:
             self.net: Any = spec.net_
-            self.own = [one for name, one in self.net.named_parameters() if not name.startswith("adversary.")]
+            self.own = [one for name, one in self.net.named_parameters() if not name.startswith("opponent.")]
             self.optimizers: list[torch.optim.Optimizer] = [adam(self.own, plan.rate)]
             self.adversary = None
             if spec.adversarial:
-                self.adversary = Adversary(self.net.adversary, plan.rate)
+                self.net.opponent = judge(spec.latent, spec.width).to(place)
+                self.adversary = Adversary(self.net.opponent, plan.rate)
                 self.optimizers.append(self.adversary.optimizer)
             self.learn = channels(spec, learn, place)
             values, levels, smooth = channels(spec, held, place)

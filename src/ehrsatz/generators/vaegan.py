@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ehrsatz.generators.autoencoder import Autoencoder, channels, coder, divergence, surprise
+from ehrsatz.generators.autoencoder import Autoencoder, channels, divergence, surprise
 from ehrsatz.generators.network import COMMON, Rows
 
 if TYPE_CHECKING:
@@ -87,9 +87,6 @@ class VaeGan(Autoencoder):
         self.device = device
         self.checkpoint = checkpoint
         self.start = start
-
-    def _build(self) -> torch.nn.Module:
-        return coder(self, discriminator=discriminator(self))
 
     def _plan(self, n: int) -> Plan:
         from ehrsatz.generators.training import Plan
@@ -175,8 +172,8 @@ def trainee(spec: VaeGan, learn: Rows, held: Rows, plan: Plan, place: torch.devi
     class Learner:
         def __init__(self) -> None:
             self.net: Any = spec.net_
-            self.judge = self.net.discriminator
-            self.own = [one for name, one in self.net.named_parameters() if not name.startswith("discriminator.")]
+            self.net.opponent = self.judge = discriminator(spec).to(place)
+            self.own = [one for name, one in self.net.named_parameters() if not name.startswith("opponent.")]
             self.optimizers: list[torch.optim.Optimizer] = [
                 nets.adam(self.own, plan.rate),
                 nets.adam(self.judge.parameters(), plan.rate, betas=(0.5, 0.9)),
