@@ -51,7 +51,7 @@ class Diffusion(Network):
     steps
         Steps from noise to a row; fewer are faster, more are truer. May be changed without learning anew.
     width, depth
-        Width of the network (None: 64, from 200 rows 128, from 2,000 rows 192) and number of its residual blocks.
+        Width of the network (None: 64, from 200 rows 96, from 2,000 rows 192) and number of its residual blocks.
     dropout
         Share of hidden units left out in training.
     epochs, batch, rate, device, checkpoint, start
@@ -97,7 +97,7 @@ class Diffusion(Network):
         return {
             "margins": [np.round(one, 6).tolist() for one in level_margins(self.signals_, rows.levels)],
             "shares": [np.round(one, 6).tolist() for one in frequencies(self.code_, rows.atoms)],
-            "width": self.width or (64 if len(rows) < 200 else 128 if len(rows) < 2_000 else 192),
+            "width": self.width or (64 if len(rows) < 200 else 96 if len(rows) < 2_000 else 192),
         }
 
     def _build(self) -> torch.nn.Module:

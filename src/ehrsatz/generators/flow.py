@@ -24,7 +24,6 @@ from ehrsatz.codecs.table import TableCode, place_table
 from ehrsatz.codecs.window import Window
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, NotFittedError
-from ehrsatz.generators.gaussian import positive_definite
 from ehrsatz.generators.network import COMMON, Network, Rows
 from ehrsatz.generators.scores import EDGE, Scores, learn_scores
 from ehrsatz.seeds import stream, uniforms
@@ -38,6 +37,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 _TESTS = 512  # dequantised held-out rows that a score is the mean of
+_RIDGE = 1e-4  # added to the variances
 _DRAWS = 16  # places within atoms that a row's likelihood is the mean over
 _KNOTS = ndtri(np.concatenate([[0.002, 0.01], np.arange(1, 64) / 64, [0.99, 0.998]]))  # where the calibration bends
 
@@ -211,12 +211,19 @@ def spread_cells(code: TableCode, atoms: Ints) -> NDArray[np.bool_]:
 
 
 def whitening(z: Floats) -> Floats:
-    """Return the lower triangular matrix that takes the correlation out of scores (R, D)."""
+    """Return the lower triangular matrix that takes the correlation out of scores (R, D).
+
+    Correlations are shrunk alike towards 0 (Schäfer and Strimmer 2005, doi:10.2202/1544-6115.1175): near-equal columns
+    stay near-equal, which a threshold on each correlation would not keep.
+    """
     n, d = z.shape
-    correlation = (
-        positive_definite(np.asarray(np.corrcoef(z, rowvar=False), dtype=np.float64), n) if d > 1 else np.eye(d)
-    )
-    return np.asarray(np.linalg.inv(np.linalg.cholesky(correlation)), dtype=np.float64)
+    if d < 2:
+        return np.eye(d)
+    correlation = np.asarray(np.corrcoef(z, rowvar=False), dtype=np.float64)
+    off = correlation[~np.eye(d, dtype=bool)]
+    weight = min(1.0, float(((1 - off**2) ** 2).sum() / max(n - 1, 1) / max((off**2).sum(), 1e-9)))
+    shrunk = (1 - weight) * correlation + (weight + _RIDGE) * np.eye(d)
+    return np.asarray(np.linalg.inv(np.linalg.cholesky(shrunk)), dtype=np.float64)
 
 
 def trainee(spec: Flow, learn: Rows, held: Rows, plan: Plan, place: torch.device) -> Trainee:
