@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -132,3 +134,15 @@ def test_likelihood_of_all_channels_at_once() -> None:
         part = torch.log_softmax(logits[:, start : start + size], dim=1).gather(1, levels[:, k : k + 1])[:, 0]
         assert torch.allclose(found[:, k], -part, atol=1e-5)
         start += size
+
+
+def test_learning_goes_on_from_a_saved_model(model: Vae, tmp_path: Path) -> None:
+    """A rare group: its margins are those of the few rows, the rest is what was learned before."""
+    model.save(tmp_path / "common")
+    ill = blood(900).table.filter(pl.col("group") == "ill").head(60)
+    few = Dataset(blood().schema, {"blood": ill}, Provenance("real"))
+    adapted = Vae(start=str(tmp_path / "common"), width=64, latent=8, epochs=30).fit(few, seed=1)
+    drawn = adapted.sample(1_000, seed=2).table
+    assert float((drawn["group"] == "ill").sum()) > 850
+    assert drawn["radius"].mean() == pytest.approx(ill["radius"].mean(), abs=1.0)
+    assert not len(adapted.expost_.knots)
