@@ -141,7 +141,7 @@ def test_lost_modes_are_told(monkeypatch):
 
 
 def without_factor(found: outset.Outset) -> outset.Outset:
-    return outset.Outset(np.eye(len(found.factor)), found.low, found.high, found.places)
+    return outset.Outset(np.eye(len(found.factor)), found.low, found.high)
 
 
 def test_start_has_the_margins_and_conditions_fall_between_thresholds(data):
@@ -150,7 +150,7 @@ def test_start_has_the_margins_and_conditions_fall_between_thresholds(data):
     table = data.schema.parent
     code = learn_table(data.table, table)
     atoms, position = place_table(code, data.table)
-    signals = learn_signals(code, atoms, np.zeros(atoms.shape), rng=stream(1, "signals"))
+    signals = learn_signals(code, atoms, np.zeros(atoms.shape), rng=stream(1, "signals"), whole=True)
     values, levels = encode_signals(signals, atoms, position)
     found = outset.learn_outset(signals, values, levels)
     start = Start(Channels(signals), asked=range(len(signals.sizes)))

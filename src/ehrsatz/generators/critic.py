@@ -16,11 +16,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ehrsatz.codecs.signals import SignalCode
-from ehrsatz.generators.nets import draw_one
 from ehrsatz.generators.outset import NUGGET, Outset
 
 _RARE = 0.1  # smallest spread of a feature that a distance divides by
@@ -33,8 +31,7 @@ class Channels(nn.Module):
 
     def __init__(self, code: SignalCode) -> None:
         super().__init__()
-        self.sizes, self.n_values, self.below = code.sizes, len(code.values), code.below
-        self.n_levels, self.n_entries = len(code.sizes), int(sum(code.sizes))
+        self.n_values, self.n_levels, self.n_entries = len(code.values), len(code.sizes), int(sum(code.sizes))
         self.starts = [int(one) for one in np.concatenate([[0], np.cumsum(code.sizes)])]
         channel = np.repeat(np.arange(self.n_levels), code.sizes)  # (E,)
         smooth, always = np.zeros((self.n_entries, self.n_values)), np.ones(self.n_values)
@@ -94,19 +91,15 @@ class Start(nn.Module):
         super().__init__()
         self.channels = channels
         self.n_latents = channels.n_values + channels.n_levels
-        self.tied = [k for k in asked if k not in channels.below]
+        self.tied = list(asked)
         self.register_buffer("factor", torch.eye(self.n_latents))
         self.register_buffer("low", torch.zeros(channels.n_entries))
         self.register_buffer("high", torch.zeros(channels.n_entries))
-        for k, group in channels.below.items():
-            self.register_buffer(f"places_{k}", torch.zeros(channels.sizes[group], channels.sizes[k]))
 
     def begin(self, found: Outset) -> None:
         """Take over a learned copula."""
         for name, array in (("factor", found.factor), ("low", found.low), ("high", found.high)):
             getattr(self, name).copy_(torch.from_numpy(array))
-        for k, table in found.places.items():
-            getattr(self, f"places_{k}").copy_(torch.from_numpy(table))
 
     def latents(self, noise: Tensor, wishes: Tensor, u: Tensor, own: Tensor) -> Tensor:
         """Return latents (B, M) given that those of wished-for entries lie between the entries' thresholds.
@@ -157,26 +150,8 @@ class Start(nn.Module):
         return share.clamp(min=1e-6).log()
 
     def choose(self, logits: Tensor, u: Tensor, tau: float) -> Tensor:
-        """Draw an entry per channel by Gumbel noise from uniforms (B, E), to (B, E); places within their group."""
-        noisy = logits - torch.log(-torch.log(u.clamp(1e-9, 1 - 1e-7)))
-        out = self.channels.softmax(noisy, tau)
-        for k, group in self.channels.below.items():
-            part = self.channels.part(k)
-            places = noisy[:, part] + out[:, self.channels.part(group)] @ getattr(self, f"places_{k}")
-            soft = (places / tau).softmax(1)
-            hard = nn.functional.one_hot(places.argmax(1), self.channels.sizes[k]).float()
-            out = torch.cat([out[:, : part.start], hard + soft - soft.detach(), out[:, part.stop :]], dim=1)
-        return out
-
-    def draw(self, logits: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Draw an entry per channel by uniforms, (R, K) from logits (R, E)."""
-        out = np.zeros((len(logits), self.channels.n_levels), dtype=np.int32)
-        for k in range(self.channels.n_levels):
-            part = logits[:, self.channels.part(k)]
-            if k in self.channels.below:
-                part = part + getattr(self, f"places_{k}").double().numpy()[out[:, self.channels.below[k]]]
-            out[:, k] = draw_one(part, u[:, k])
-        return out
+        """Draw an entry per channel by Gumbel noise from uniforms (B, E), to (B, E)."""
+        return self.channels.softmax(logits - torch.log(-torch.log(u.clamp(1e-9, 1 - 1e-7))), tau)
 
 
 class Critic(nn.Module):

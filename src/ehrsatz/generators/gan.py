@@ -9,9 +9,9 @@ modes; numbers are normal scores of their ranks instead of mode-specific (the co
 to be fitted); several columns may be conditioned on at once, where CTGAN sets exactly one, and rows without conditions
 are learned too; the cell that is asked for is put into the row, so no loss term has to ask for it; levels pass
 straight through (exact ones and zeros for the critic, Gumbel-softmax for the gradient); layers are normalised by
-layer, not by batch; the critic sees which columns were conditioned, has no dropout, and packs fewer rows on small
-tables; generator and critic take one step each at rates of their own; the weights kept are a moving average, at the
-point where a held-out distance (`critic.likeness`) was least; margins are calibrated at the end. The critic is
+layer, not by batch; the critic sees which columns were conditioned, has no dropout, and packs rows only where `pac`
+asks for it; generator and critic take one step each at rates of their own; the weights kept are a moving average, at
+the point where a held-out distance (`critic.likeness`) was least; margins are calibrated at the end. The critic is
 thrown away after training: it knows more about single rows than a released model should.
 
 Reference: Xu, Skoularidou, Cuesta-Infante and Veeramachaneni, Modeling tabular data using conditional GAN, NeurIPS
@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ehrsatz.codecs.category import CategoryCode
-from ehrsatz.codecs.hierarchy import encode_hierarchy
 from ehrsatz.codecs.table import draw_atoms, frequencies
 from ehrsatz.codecs.window import FREE, Window, restrict
 from ehrsatz.generators.network import COMMON, Network, Rows
@@ -51,6 +50,7 @@ _PENALTY = 10.0  # weight of the gradient penalty
 _CONDITIONED = 0.5  # share of rows of a step that are conditioned
 _MOST_ASKED = 3  # columns conditioned at once in training
 _STEPS, _LARGE = 1_500, 2_000  # steps on tables of so many rows or more
+_ENTRIES = 500  # entries of level channels above which steps, which cost by them, become fewer
 _ALONE = 30  # steps that the critic takes before the generator's first
 _SCORED = 2_000  # most rows of each side of the held-out distance
 _FEW = 500  # ... drawn for small tables
@@ -68,7 +68,7 @@ class Gan(Network):
     width
         Width of the hidden layers of generator and critic.
     pac
-        Rows that the critic looks at together; None: 1 below 2,000 rows, up to 10 above.
+        Rows that the critic looks at together.
     critic_rate
         Learning rate of the critic; `rate` is the generator's.
     epochs, batch, rate, device, checkpoint, start
@@ -78,6 +78,7 @@ class Gan(Network):
     name = "gan"
     conditions: ClassVar[bool] = True
     conditions_on: ClassVar = frozenset({"category", "code", "boolean"})
+    whole: ClassVar[bool] = True
     reference = "CTGAN: Xu et al., NeurIPS 2019, arXiv:1907.00503"
     ranges: ClassVar = {**COMMON, "noise": (1, 4096), "width": (4, 8192), "pac": (1, 100), "critic_rate": (1e-7, 1.0)}
     space: ClassVar = {
@@ -92,7 +93,7 @@ class Gan(Network):
         *,
         noise: int = 16,
         width: int = 128,
-        pac: int | None = None,
+        pac: int = 1,
         critic_rate: float = 1e-3,
         epochs: int | None = None,
         batch: int | None = None,
@@ -122,7 +123,8 @@ class Gan(Network):
         from ehrsatz.generators.training import Plan
 
         batch = int(np.clip(n // 2, 30, 500))
-        steps = int(np.clip(1.5 * n - 60, 40, 900) if n < _LARGE else _STEPS)
+        steps = np.clip(1.5 * n - 60, 40, 900) if n < _LARGE else _STEPS
+        steps /= max(1.0, sum(self.signals_.sizes) / _ENTRIES)
         epochs = max(1, round(steps * batch / n))
         return Plan(
             epochs=epochs,
@@ -157,10 +159,11 @@ class Gan(Network):
         import torch
 
         from ehrsatz.generators.calibrate import calibrate_values, learn_shift, learn_values
+        from ehrsatz.generators.nets import draw_levels
 
         values, logits = self._outputs(u, {})
         shift = learn_shift(self.signals_, logits, margins)
-        levels = self.net_.begin.draw(logits + shift, self._split(u)[2])
+        levels = draw_levels(self.signals_, logits + shift, self._split(u)[2])
         knots = learn_values(self.signals_, values, levels)
         self.net_.shift.copy_(torch.from_numpy(shift))
         self.net_.knots.copy_(torch.from_numpy(knots))
@@ -195,10 +198,11 @@ class Gan(Network):
 
     def _generate(self, u: Floats, fixed: Mapping[int, Any]) -> tuple[Floats, Ints]:
         from ehrsatz.generators.calibrate import calibrate_values
+        from ehrsatz.generators.nets import draw_levels
 
         values, logits = self._outputs(u, fixed)
         shift = self.net_.shift.double().numpy()
-        levels = self.net_.begin.draw(logits + shift, self._split(u)[2])
+        levels = draw_levels(self.signals_, logits + shift, self._split(u)[2])
         return calibrate_values(self.net_.knots.double().numpy(), values), levels
 
     def _outputs(self, u: Floats, fixed: Mapping[int, Any]) -> tuple[Floats, Floats]:
@@ -207,23 +211,14 @@ class Gan(Network):
 
         wishes = np.full((len(u), len(self.signals_.sizes)), -1, dtype=np.int64)
         for d, atoms in fixed.items():
-            self._wish(d, atoms, wishes)
+            k = self.signals_.levels.index(d)
+            wishes[:, k] = np.where(atoms < 0, wishes[:, k], atoms)  # a level's atom is its entry
         latent, noise, _, within, own = self._split(u)
         place = self.net_.shift.device
         normal = [ndtri(np.clip(one, 1e-9, 1 - 1e-9)) for one in (latent, noise, own)]
         given = [torch.from_numpy(one).float().to(place) for one in (*normal, within)]
         values, logits = self.net_(given[0], given[1], torch.from_numpy(wishes).to(place), given[3], given[2])
         return values.double().cpu().numpy(), logits.double().cpu().numpy()
-
-    def _wish(self, d: int, atoms: Ints, wishes: NDArray[np.int64]) -> None:
-        """Put the entries of a column's atoms into wishes (B, K)."""
-        signal, k = self.signals_.signals[d], self.signals_.levels.index(d)
-        rows = np.flatnonzero(atoms >= 0)
-        if signal.form == "levels":
-            wishes[rows, k] = atoms[rows]
-        else:
-            assert signal.hierarchy is not None
-            wishes[rows, k], wishes[rows, k + 1] = encode_hierarchy(signal.hierarchy, atoms[rows])
 
 
 def networks(spec: Gan) -> Any:
@@ -298,7 +293,7 @@ def trainee(spec: Gan, learn: Rows, held: Rows, plan: Plan, place: torch.device)
 
     net, code, columns = spec.net_, spec.signals_, spec.asked()
     n, n_asked = len(learn), len(columns)
-    pac = spec.pac if spec.pac is not None else int(np.clip(n // 2_000, 1, 10))
+    pac = spec.pac
     member = np.array([[d == other for other in code.levels] for d in columns], dtype=np.float32)  # (A, K)
 
     class Pair(nn.Module):
@@ -317,7 +312,8 @@ def trainee(spec: Gan, learn: Rows, held: Rows, plan: Plan, place: torch.device)
             ]
             self.values, self.levels = learn.tensors(place)
             self.member = torch.from_numpy(member.reshape(n_asked, len(code.sizes))).to(place)
-            self.bounds = torch.from_numpy(by_level(learn.atoms[:, list(columns)])).to(place)  # (A, n)
+            bounds = by_level(learn.atoms[:, list(columns)]) + np.arange(n_asked)[:, None]
+            self.bounds = torch.from_numpy(bounds.ravel()).to(place)  # (A n,): column i stands between i and i + 1
             values, levels = (one[:_SCORED] for one in held.tensors(place))
             self.held = net.channels.show(values, net.channels.one_hot(levels))
             self.margins = level_margins(code, np.concatenate([learn.levels, held.levels]))
@@ -336,8 +332,8 @@ def trainee(spec: Gan, learn: Rows, held: Rows, plan: Plan, place: torch.device)
             some = int(len(rows) * _CONDITIONED) if n_asked else 0
             if some:
                 each, column = torch.arange(some, device=place), torch.randint(n_asked, (some,), device=place)
-                u = torch.rand(some, 1, device=place, dtype=torch.float64)
-                rows[:some] = torch.searchsorted(self.bounds[column], u)[:, 0].clamp(max=n - 1)
+                u = column + torch.rand(some, device=place, dtype=torch.float64)
+                rows[:some] = (torch.searchsorted(self.bounds, u) - column * n).clamp(0, n - 1)
                 mask[each, column] = 1.0
                 count = torch.randint(_MOST_ASKED, (some,), device=place)
                 for t in range(1, _MOST_ASKED):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-_STEPS = 1_500
+_STEPS = 1_000
 _TURNS = 1  # steps of the discriminator for one of the generator
 _FASTER = 3.0  # learning rate of autoencoder and generator, over that of the discriminator
 _SCORED = 1_000  # rows of each side of the held-out distance

@@ -37,55 +37,40 @@ class Outset:
     """What `learn_outset` found, for C value channels, K level channels and E entries; M = C + K.
 
     factor: Cholesky factor of the latents' covariance without the nuggets, (M, M); low, high: thresholds between which
-    a level channel's latent stands for an entry, (E,); places: channel of places -> log-share of each place within
-    each group, (groups, places), far below zero where the group has no such place.
+    a level channel's latent stands for an entry, (E,).
     """
 
     factor: Floats
     low: Floats
     high: Floats
-    places: dict[int, Floats]
 
 
 def learn_outset(code: SignalCode, values: NDArray[np.float32], levels: Ints) -> Outset:
-    """Learn the copula of signals from values (R, C) and levels (R, K)."""
+    """Learn the copula of signals from values (R, C) and levels (R, K); codes of many levels must be whole."""
+    assert not code.below, "a place within a group has no latent of its own"
     smooth = smooth_cells(code, levels)
     n, n_values = len(levels), len(code.values)
-    free = [k not in code.below for k in range(len(code.sizes))]
     place = ndtr(values.astype(np.float64))
     coarse = [(_binned(place[:, c], smooth[:, c], _COARSE), _COARSE + 1) for c in range(n_values)]
-    coarse += [(levels[:, k], size) for k, size in enumerate(code.sizes) if free[k]]
+    coarse += [(levels[:, k], size) for k, size in enumerate(code.sizes)]
     ranks = np.full((n, n_values + len(code.sizes)), -1, dtype=np.int32)
-    shares: list[Floats] = [np.full(_BINS, 1 / _BINS)] * n_values
     ranks[:, :n_values] = np.where(smooth, _binned(place, smooth, _BINS), -1)
-    low, high = [], []
-    position = n_values - 1
+    shares: list[Floats] = [np.full(_BINS, 1 / _BINS)] * n_values
+    low, high = [np.zeros(0)], [np.zeros(0)]
     for k, size in enumerate(code.sizes):
         order = np.arange(size)
-        if free[k]:
-            position += 1
-            if size > 2:
-                others = [one for i, one in enumerate(coarse) if i != position]
-                order = np.argsort(np.round(coordinates(levels[:, k], size, others)[:, 0], 6), kind="stable")
-            rank = np.argsort(order).astype(np.int32)
-            ranks[:, n_values + k] = rank[levels[:, k]]
-            share = np.bincount(levels[:, k], minlength=size)[order] / max(n, 1)
-            ends = np.clip(ndtri(np.clip(np.concatenate([[0.0], np.cumsum(share)]), 0, 1)), -_FAR, _FAR)
-            low.append(ends[:-1][rank])
-            high.append(ends[1:][rank])
-            shares.append(share)
-        else:  # a place has no latent of its own: its meaning depends on the group
-            ranks[:, n_values + k] = 0
-            low.append(np.full(size, -_FAR))
-            high.append(np.full(size, _FAR))
-            shares.append(np.ones(1))
+        if size > 2:
+            others = [one for i, one in enumerate(coarse) if i != n_values + k]
+            order = np.argsort(np.round(coordinates(levels[:, k], size, others)[:, 0], 6), kind="stable")
+        rank = np.argsort(order).astype(np.int32)
+        ranks[:, n_values + k] = rank[levels[:, k]]
+        share = np.bincount(levels[:, k], minlength=size)[order] / max(n, 1)
+        ends = np.clip(ndtri(np.clip(np.concatenate([[0.0], np.cumsum(share)]), 0, 1)), -_FAR, _FAR)
+        low.append(ends[:-1][rank])
+        high.append(ends[1:][rank])
+        shares.append(share)
     latent = positive_definite(latent_correlation(ranks, tuple(shares)), n)
-    return Outset(
-        _without_nugget(latent, n_values),
-        np.concatenate(low) if low else np.zeros(0),
-        np.concatenate(high) if high else np.zeros(0),
-        {k: _places(code, k, levels) for k in code.below},
-    )
+    return Outset(_without_nugget(latent, n_values), np.concatenate(low), np.concatenate(high))
 
 
 def _binned(place: Floats, smooth: NDArray[np.bool_], n_bins: int) -> Ints:
@@ -102,13 +87,3 @@ def _without_nugget(latent: Floats, n_values: int) -> Floats:
     lifted = (vectors * np.maximum(spectrum, _LEAST)) @ vectors.T
     scale = np.sqrt((1 - own) / np.diag(lifted))
     return np.asarray(np.linalg.cholesky(lifted * scale[:, None] * scale), dtype=np.float64)
-
-
-def _places(code: SignalCode, channel: int, levels: Ints) -> Floats:
-    """Log-share of each place within each group, smoothed by one row per place."""
-    above = code.below[channel]
-    counts = np.zeros((code.sizes[above], code.sizes[channel]))
-    np.add.at(counts, (levels[:, above], levels[:, channel]), 1.0)
-    allowed = code.allowed(channel, np.arange(code.sizes[above], dtype=np.int32))
-    counts = np.where(allowed, counts + 0.1, 0.0)
-    return np.where(allowed, np.log(np.maximum(counts / counts.sum(axis=1, keepdims=True), 1e-12)), -1e4)
