@@ -9,8 +9,8 @@ Reference: Larsen, Sønderby, Larochelle and Winther, Autoencoding beyond pixels
 
 What differs from the paper: rows instead of images, so the networks are perceptrons, and levels reach the
 discriminator as relaxed draws (Jang et al. 2017, arXiv:1611.01144). The likelihood of each channel is kept beside the
-distance in the discriminator's features, with the weight `elementwise`: the paper drops it (0), which a discriminator
-of a few hundred rows does not bear. The discriminator has a penalty on its slope at rows (Mescheder et al. 2018,
+distance in the discriminator's features, with the weight `elementwise`: the paper drops it (0), which keeps numbers
+as close but loses levels. The discriminator has a penalty on its slope at rows (Mescheder et al. 2018,
 arXiv:1801.04406). The weight gamma of the paper is on the adversarial loss of the decoder instead, as its inverse.
 The distance in features counts as much as there are channels. The moving average of the weights is kept, learning
 stops by the bound of held-out rows unless `elementwise` is 0, and after training comes what comes after `vae`'s: see
