@@ -31,7 +31,6 @@ _EXTRAS = {  # module -> (extra, what it adds)
     "duckdb": ("sql", "read DuckDB files"),
     "psycopg": ("sql", "read from PostgreSQL"),
     "torch": ("torch", "learn with networks"),
-    "zuko": ("torch", "learn with the generator 'flow'"),
     "optuna": ("tune", "search for settings with `ehrsatz tune`"),
     "umap": ("umap", "draw the UMAP view of a report"),
     "pyrage": ("encrypt", "seal a release for its receiver"),
