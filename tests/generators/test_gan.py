@@ -188,9 +188,9 @@ def test_likeness_is_near_zero_for_equal_distributions_alone():
 
 
 @pytest.mark.slow
-def test_what_no_copula_has_is_learned(is_ci):
+def test_what_no_copula_has_is_learned() -> None:
     """A flag that says whether two numbers agree in sign: each pair is independent, only the three together are not."""
-    n = 500 if is_ci else 1500
+    n = 1500  # fewer rows teach it nothing
     rng = stream(3, "agree")
     x, y = rng.normal(0, 1, (2, n))
     frame = pl.DataFrame({"x": x.round(3), "y": y.round(3), "agree": (x * y > 0) ^ (rng.random(n) < 0.05)})
@@ -203,4 +203,4 @@ def test_what_no_copula_has_is_learned(is_ci):
         return float(((drawn["x"] * drawn["y"] > 0) == drawn["agree"]).mean())
 
     assert agreement(Gan(epochs=1).fit(data, seed=1)) < 0.6
-    assert agreement(Gan().fit(data, seed=1)) > (0.65 if is_ci else 0.75)
+    assert agreement(Gan().fit(data, seed=1)) > 0.75
