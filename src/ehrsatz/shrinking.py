@@ -9,7 +9,8 @@ from typing import Any
 from ehrsatz.capsule.write import check_target, staged
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, UnsupportedError
-from ehrsatz.generators.base import Generator, Progress, able_to_shrink, load_any, silent
+from ehrsatz.generators.able import able_to_shrink
+from ehrsatz.generators.base import Generator, Progress, load_any, silent
 from ehrsatz.generators.heldout import Yardstick
 from ehrsatz.reading import bundled, read
 from ehrsatz.scenario import BUNDLED

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -25,8 +27,9 @@ from ehrsatz.errors import (
     UnknownNameError,
     UnsupportedError,
 )
-from ehrsatz.generators.base import MODEL_FORMAT, Generator, load_any, read_head
+from ehrsatz.generators.base import Generator, load_any
 from ehrsatz.generators.build import generator
+from ehrsatz.generators.folder import MODEL_FORMAT, pack, read_head
 from ehrsatz.generators.independent import Independent
 from ehrsatz.schema import Schema
 from ehrsatz.testing import check_generator
@@ -243,3 +246,9 @@ def test_parameters_out_of_range_are_refused_before_learning(name: str, paramete
         generator(name, **parameters)
     with pytest.raises(ScenarioError, match="It is below"):
         registry.find("generators", name)(**parameters).fit(tidy, seed=1)
+
+
+def test_arrays_of_no_dimension_come_back_as_such() -> None:
+    arrays = {"n": np.array(3, dtype=np.int64), "w": np.arange(6.0).reshape(2, 3).T}
+    with np.load(io.BytesIO(pack(arrays)), allow_pickle=False) as back:
+        assert back["n"].shape == () and (back["w"] == arrays["w"]).all()

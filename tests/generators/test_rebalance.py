@@ -8,7 +8,8 @@ from conftest import make_tidy
 from ehrsatz import registry
 from ehrsatz.errors import InfeasibleError, UnsupportedError
 from ehrsatz.extras import is_available
-from ehrsatz.generators.base import KINDS, able_to_condition
+from ehrsatz.generators.able import able_to_condition
+from ehrsatz.generators.base import KINDS
 from ehrsatz.generators.build import generator
 
 NETWORKS = {"vae", "vaegan", "gan", "medgan", "flow", "diffusion", "latentdiffusion", "autoregressive"}

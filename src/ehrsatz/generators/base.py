@@ -35,7 +35,10 @@ from ehrsatz.errors import (
     UnsupportedError,
     nearest,
 )
+from ehrsatz.generators.able import able_to_condition, siblings
+from ehrsatz.generators.folder import MODEL_FORMAT, digest, pack, read_head
 from ehrsatz.generators.given import Given, all_cells, apportion, asks_shares, is_cell
+from ehrsatz.generators.levelled import public_levels
 from ehrsatz.generators.space import Domain
 from ehrsatz.privacy.identifiers import IdentifierPlan
 from ehrsatz.provenance import Provenance, Step
@@ -45,7 +48,6 @@ from ehrsatz.threads import one_thread
 
 KINDS = frozenset({"integer", "number", "boolean", "category", "code", "date", "datetime"})
 Progress = Callable[[str, int, int], None]  # (what, done, total)
-MODEL_FORMAT = 1
 # parameters that name a place on this machine: neither models nor releases tell them
 UNTOLD = frozenset({"checkpoint", "device", "start"})
 
@@ -105,7 +107,7 @@ class Generator(ABC):
         core = self.identifiers_.detach(dataset)
         self.constraints_ = ConstraintPlan.learn(core)
         core = self.constraints_.reduce(core)
-        self.levels_ = _public_levels(core)
+        self.levels_ = public_levels(core)
         with one_thread():
             self._fit(core, seed=self.seed_, progress=progress or silent)
         return self
@@ -194,7 +196,7 @@ class Generator(ABC):
                 "Expected a new or empty folder for the model.", "The folder is not empty.", "Name another one."
             )
         facts, arrays = self._state()
-        weights = _pack(arrays)
+        weights = pack(arrays)
         head = {
             "format": MODEL_FORMAT,
             "ehrsatz": __version__,
@@ -210,7 +212,7 @@ class Generator(ABC):
             "facts": facts,
             "weights_sha256": sha256(weights).hexdigest(),
         }
-        head["sha256"] = _digest(head)
+        head["sha256"] = digest(head)
         target.mkdir(parents=True, exist_ok=True)
         partial = target / "weights.npz.part"
         partial.write_bytes(weights)
@@ -486,55 +488,6 @@ class Generator(ABC):
             self.constraints_.require(pl.DataFrame(dict(given.exact)))
 
 
-def read_head(folder: str | Path) -> dict[str, Any]:
-    """Read and check `generator.json` of a saved model, without its arrays.
-
-    Raises
-    ------
-    ModelError
-        When a file is absent, altered or written by a newer version.
-    """
-    path = Path(folder) / "generator.json"
-    try:
-        head = json.loads(path.read_text(encoding="utf-8"))
-        has_weights = (Path(folder) / "weights.npz").is_file()
-    except FileNotFoundError:
-        raise ModelError(
-            "Expected a model folder with generator.json and weights.npz.",
-            "generator.json is absent.",
-            "Name the folder that fit wrote.",
-        ) from None
-    except (OSError, ValueError, RecursionError):
-        raise ModelError(
-            "Expected generator.json as it was saved.", "It cannot be read.", "Fit again, or restore the folder."
-        ) from None
-    if not has_weights:
-        raise ModelError(
-            "Expected a model folder with generator.json and weights.npz.",
-            "weights.npz is absent.",
-            "Fit again, or restore the folder.",
-        )
-    written = head.get("format") if isinstance(head, dict) else None
-    if not isinstance(written, int):
-        raise ModelError(
-            "Expected generator.json as it was saved.", "It names no format.", "Fit again, or restore the folder."
-        )
-    if written > MODEL_FORMAT:
-        raise ModelError(
-            f"Expected a model of format {MODEL_FORMAT} or older.",
-            "It was written by a newer ehrsatz.",
-            "Upgrade with: pip install -U ehrsatz",
-        )
-    claimed = head.pop("sha256", None)
-    if claimed != _digest(head) or not all(isinstance(head.get(key), str) for key in ("name", "weights_sha256")):
-        raise ModelError(
-            "Expected generator.json as it was saved.",
-            "Its content differs from its own hash.",
-            "Fit again, or restore the folder.",
-        )
-    return head
-
-
 def load_any(folder: str | Path) -> Generator:
     """Load a saved generator of whatever method the folder holds."""
     from ehrsatz import registry
@@ -542,54 +495,5 @@ def load_any(folder: str | Path) -> Generator:
     return registry.find("generators", read_head(folder)["name"]).load(folder)
 
 
-def siblings() -> list[tuple[str, type[Generator]]]:
-    """Return every registered generator by name."""
-    from ehrsatz import registry
-
-    return [(name, registry.find("generators", name)) for name in registry.names("generators")]
-
-
-def able_to_condition(kind: str | None = None) -> list[str]:
-    """Return the names of generators that honour conditions on columns of this kind, or at all."""
-    return [name for name, made in siblings() if made.conditions and (kind is None or kind in made.conditions_on)]
-
-
-def able_to_shrink() -> list[str]:
-    """Return the names of generators whose saved models can be made smaller."""
-    return [name for name, made in siblings() if hasattr(made, "shrink")]
-
-
 def silent(what: str, done: int, total: int) -> None:
     """Show no progress."""
-
-
-def _digest(head: dict[str, Any]) -> str:
-    return sha256(json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
-
-
-def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """Write arrays as npz with fixed order and time stamps, so that equal arrays give equal bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(arrays):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-            archive.writestr(
-                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue(), zipfile.ZIP_DEFLATED
-            )
-    return buffer.getvalue()
-
-
-def _public_levels(core: Dataset) -> dict[str, list[str]]:
-    """Levels of the parent table's categories that at least MIN_SUBJECTS subjects hold."""
-    table = core.schema.parent
-    key = subject_key(core.schema, table)
-    levels: dict[str, list[str]] = {}
-    for column in table.columns:
-        if column.kind not in {"category", "code"}:
-            continue
-        cells = core.table.select(column.name, key or pl.int_range(pl.len()).alias("_row")).drop_nulls(column.name)
-        held = cells.group_by(column.name).agg(pl.col(key or "_row").n_unique().alias("n"))
-        floor = min(MIN_SUBJECTS, core.n_subjects)
-        levels[column.name] = sorted(held.filter(pl.col("n") >= floor)[column.name].to_list())
-    return levels

@@ -9,7 +9,8 @@ from typing import Any, get_args, get_type_hints
 
 from ehrsatz import registry
 from ehrsatz.errors import InfeasibleError, ScenarioError, UnsupportedError, nearest
-from ehrsatz.generators.base import Generator, able_to_condition
+from ehrsatz.generators.able import able_to_condition
+from ehrsatz.generators.base import Generator
 from ehrsatz.scenario import Scenario
 from ehrsatz.schema import Schema
 

@@ -29,7 +29,8 @@ from ehrsatz import registry
 from ehrsatz.codecs.table import encode_table, learn_table
 from ehrsatz.dataset import Dataset
 from ehrsatz.errors import DataError, ScenarioError, UnsupportedError, nearest
-from ehrsatz.generators.base import Generator, Given, Progress, able_to_condition
+from ehrsatz.generators.able import able_to_condition
+from ehrsatz.generators.base import Generator, Given, Progress
 from ehrsatz.generators.inner import inner, take_rows
 from ehrsatz.generators.space import Domain
 from ehrsatz.schema import MIN_SUBJECTS

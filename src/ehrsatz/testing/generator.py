@@ -13,7 +13,8 @@ import polars as pl
 
 from ehrsatz.dataset import Dataset, subject_key
 from ehrsatz.errors import DataError, InfeasibleError, ModelError, NotFittedError, UnsupportedError
-from ehrsatz.generators.base import MODEL_FORMAT, Generator
+from ehrsatz.generators.base import Generator
+from ehrsatz.generators.folder import MODEL_FORMAT
 from ehrsatz.schema import MIN_SUBJECTS, Table
 from ehrsatz.testing.base import demand, expect, fresh, has_links, same_tables, subjects, succeed, untouched
 from ehrsatz.testing.disclosure import check_model_privacy
